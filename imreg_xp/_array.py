@@ -1,0 +1,252 @@
+"""The border between the library and the array libraries it runs on.
+
+Everything that must know which array library holds the pixels lives here: the namespace, the device, the dtypes, the
+FFT provider and the one transfer to the host. The algorithms above see a namespace ``xp`` of the array API standard
+and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Sequence
+from typing import Any
+
+import array_api_compat as compat
+import array_api_compat.numpy as _numpy
+import numpy as np
+import scipy.fft
+
+__all__ = [
+    "Array",
+    "Namespace",
+    "accumulator_dtype",
+    "array_namespace",
+    "as_batch",
+    "as_images",
+    "as_weights",
+    "broadcast_batch",
+    "complex_dtype",
+    "constant",
+    "device_of",
+    "fast_length",
+    "finite",
+    "is_traced_or_remote",
+    "known_finite",
+    "scalar_or_array",
+    "to_host",
+]
+
+Array = Any
+Namespace = Any
+
+
+class _NumpyNamespace:
+    """The array API over NumPy with a chosen FFT module.
+
+    `numpy.fft` transforms float32 in double precision and has no threads; `scipy.fft` has both and lets the user plug
+    in another backend (`scipy.fft.set_global_backend`).
+    """
+
+    def __init__(self, fft: types.ModuleType) -> None:
+        self.fft = fft
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_numpy, name)
+
+
+_WITH_SCIPY_FFT = _NumpyNamespace(scipy.fft)
+_WITH_NUMPY_FFT = _NumpyNamespace(np.fft)
+
+
+def array_namespace(*, use_numpy_fft: bool = False, **arrays: Array) -> Namespace:
+    """Return the one namespace and check the one device of the named `arrays` (None and Python numbers are skipped).
+
+    Raises
+    ------
+    TypeError
+        An argument is not an array, is a masked array, or the arrays come from different libraries or devices.
+    """
+    given = {k: a for k, a in arrays.items() if a is not None and not isinstance(a, (int, float))}
+    first = ""
+    for name, array in given.items():
+        if not compat.is_array_api_obj(array):
+            msg = f"`{name}` must be an array (NumPy, CuPy, torch, JAX ...), got {type(array).__name__}"
+            raise TypeError(msg)
+        if isinstance(array, np.ma.MaskedArray):
+            msg = f"`{name}` is a masked array: pass its data, and its inverted mask as the matching `*_valid`"
+            raise TypeError(msg)
+        first = first or name
+        if compat.array_namespace(array) is not compat.array_namespace(given[first]):
+            msg = f"`{name}` must be from the same array library as `{first}`, got {_library(array)} and {_library(given[first])}"
+            raise TypeError(msg)
+        if device_of(array) != device_of(given[first]):
+            msg = f"`{name}` must be on the device of `{first}`, got {device_of(array)} and {device_of(given[first])}"
+            raise TypeError(msg)
+    if not given:
+        msg = f"one of {', '.join(f'`{k}`' for k in arrays)} must be an array"
+        raise TypeError(msg)
+    if compat.is_numpy_array(given[first]):
+        return _WITH_NUMPY_FFT if use_numpy_fft else _WITH_SCIPY_FFT
+    return compat.array_namespace(given[first])
+
+
+def _library(array: Array) -> str:
+    return type(array).__module__.partition(".")[0]
+
+
+def device_of(x: Array) -> Any:
+    """Return the device `x` lives on (None inside a `jax.jit` trace, where the compiler decides)."""
+    try:
+        return compat.device(x)
+    except Exception as error:  # a tracer has no device, and each library says so in its own way
+        if "Concretization" in type(error).__name__:
+            return None
+        raise
+
+
+def _info(xp: Namespace) -> Any:
+    return xp.__array_namespace_info__()
+
+
+def accumulator_dtype(x: Array, *, xp: Namespace) -> Any:
+    """Return float64 where the device of `x` has it, else float32: the dtype of coordinates, phases and small sums."""
+    kinds = _info(xp).dtypes(device=device_of(x), kind="real floating")
+    return kinds.get("float64", kinds["float32"])
+
+
+def complex_dtype(real: Any, *, xp: Namespace) -> Any:
+    """Return the complex dtype whose parts have the dtype `real`."""
+    return xp.complex64 if xp.finfo(real).bits == 32 else xp.complex128
+
+
+def as_images(*, xp: Namespace, **images: Array) -> list[Array]:
+    """Return the named real `images` in one common floating dtype (float32 or float64).
+
+    Raises
+    ------
+    TypeError
+        An image is boolean or complex.
+    """
+    for name, image in images.items():
+        if not xp.isdtype(image.dtype, ("real floating", "integral")):
+            msg = f"`{name}` must be real-valued (floating or integer), got dtype {image.dtype}"
+            raise TypeError(msg)
+    floating = [im.dtype for im in images.values() if xp.isdtype(im.dtype, "real floating")]
+    device = device_of(next(iter(images.values())))
+    dtype = floating[0] if floating else _info(xp).default_dtypes(device=device)["real floating"]
+    for other in floating[1:]:
+        dtype = xp.result_type(dtype, other)
+    dtype = xp.float32 if xp.finfo(dtype).bits <= 32 else xp.float64
+    return [xp.astype(_plain(im), dtype, copy=False) for im in images.values()]
+
+
+def _plain(x: Array) -> Array:
+    """Drop ndarray subclasses (memory maps, quantities): they cost time and change the meaning of operations."""
+    return np.asarray(x) if isinstance(x, np.ndarray) else x
+
+
+def as_weights(x: Array, dtype: Any, *, name: str, xp: Namespace) -> Array:
+    """Return a boolean mask or an error map as an array of `dtype` (floating) or unchanged (boolean)."""
+    if xp.isdtype(x.dtype, "bool"):
+        return _plain(x)
+    if not xp.isdtype(x.dtype, ("real floating", "integral")):
+        msg = f"`{name}` must be real-valued, got dtype {x.dtype}"
+        raise TypeError(msg)
+    return xp.astype(_plain(x), dtype, copy=False)
+
+
+def scalar_or_array(x: Any, *, name: str) -> float | Array | None:
+    """Return Python and NumPy scalars as a checked positive float, arrays and None as they are."""
+    if x is None:
+        return None
+    if isinstance(x, (int, float, np.number)) and not isinstance(x, bool):
+        value = float(x)
+        if not (math.isfinite(value) and value > 0):
+            msg = f"`{name}` must be positive and finite, got {value}"
+            raise ValueError(msg)
+        return value
+    return x
+
+
+def as_batch(x: Array, lead: tuple[int, ...], ndim: int, *, xp: Namespace) -> Array:
+    """Flatten the leading axes of `x` to one batch axis of length 1 (nothing to broadcast) or prod(`lead`)."""
+    image = x.shape[x.ndim - ndim :]
+    own = x.shape[: x.ndim - ndim]
+    if math.prod(own) == 1:
+        return xp.reshape(x, (1, *image))
+    if own != lead:
+        x = xp.broadcast_to(x, (*lead, *image))
+    return xp.reshape(x, (-1, *image))
+
+
+def broadcast_batch(shapes: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """Return the common leading shape of the named arrays, or raise a ValueError that names them."""
+    try:
+        return np.broadcast_shapes(*shapes.values())
+    except ValueError:
+        listed = ", ".join(f"`{k}` {v}" for k, v in shapes.items())
+        msg = f"leading (batch) shapes do not broadcast: {listed}"
+        raise ValueError(msg) from None
+
+
+def finite(x: Array, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return `x` with non-finite pixels set to 0, and the mask of the finite ones."""
+    good = xp.isfinite(x)
+    return xp.where(good, x, xp.zeros_like(x)), good
+
+
+def is_traced_or_remote(x: Array) -> bool:
+    """Tell whether a value of `x` cannot be read at once: it is on an accelerator, lazy, or being traced."""
+    device = device_of(x)
+    return getattr(device, "type", getattr(device, "platform", device)) != "cpu" and not compat.is_numpy_array(x)
+
+
+def known_finite(*arrays: Array, xp: Namespace) -> bool:
+    """Tell whether all pixels are known to be finite without waiting for an accelerator.
+
+    False says "not known": the general path, which weighs every pixel, is always right. A sum is finite only if every
+    term is.
+    """
+    if any(is_traced_or_remote(x) for x in arrays):
+        return False
+    return all(bool(xp.isfinite(xp.sum(x))) for x in arrays)
+
+
+def constant(table: np.ndarray, dtype: Any, like: Array, *, xp: Namespace) -> Array:
+    """Return a static host table as an array beside `like`."""
+    return xp.asarray(table, dtype=dtype, device=device_of(like))
+
+
+def to_host(*arrays: Array) -> list[np.ndarray]:
+    """Copy arrays to the host as NumPy arrays in one transfer per array: the only place that does."""
+    return [_to_host(x) for x in arrays]
+
+
+def _to_host(x: Array) -> np.ndarray:
+    if isinstance(x, np.ndarray):
+        return x
+    if hasattr(x, "get"):  # CuPy
+        return x.get()
+    if hasattr(x, "detach"):  # torch
+        return x.detach().cpu().numpy()
+    if compat.is_jax_array(x):
+        return np.asarray(x)
+    cpu = compat.to_device(x, _info(compat.array_namespace(x)).devices()[0])
+    return np.from_dlpack(cpu)
+
+
+def fast_length(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return per axis the next length with no prime factor above 5, which every FFT library transforms fast."""
+    return tuple(_next_5_smooth(n) for n in shape)
+
+
+def _next_5_smooth(n: int) -> int:
+    while True:
+        rest = n
+        for p in (2, 3, 5):
+            while rest % p == 0:
+                rest //= p
+        if rest == 1:
+            return n
+        n += 1

@@ -1,0 +1,42 @@
+"""Small symmetric systems, many at a time, without exceptions.
+
+`linalg.inv` raises on one singular matrix in a batch on some libraries, returns garbage on others and does not broadcast
+on CuPy. Elimination on (..., K, K) arrays with K <= 6 is a few vectorised steps and turns a singular item into NaN.
+"""
+
+from __future__ import annotations
+
+import math
+
+from .._array import Array, Namespace, device_of
+
+__all__ = ["inverse", "symmetric"]
+
+
+def inverse(a: Array, *, xp: Namespace) -> Array:
+    """Invert matrices (..., K, K) with positive leading minors by Gauss-Jordan elimination; NaN where they are not.
+
+    Rows and columns are scaled to a unit diagonal first, so units do not matter; a pivot below the rounding error of
+    the elimination counts as singular.
+    """
+    k = a.shape[-1]
+    unit = xp.eye(k, dtype=a.dtype, device=device_of(a))
+    diagonal = xp.sum(a * unit, axis=-1)
+    bad = ~(diagonal > 0)
+    scale = 1 / xp.sqrt(xp.where(bad, xp.ones_like(diagonal), diagonal))
+    outer = scale[..., :, None] * scale[..., None, :]
+    m = xp.concat([a * outer, xp.broadcast_to(unit, a.shape)], axis=-1)
+    bad = xp.any(bad, axis=-1)
+    tiny = 16 * k * xp.finfo(a.dtype).eps
+    for i in range(k):
+        pivot = m[..., i : i + 1, i : i + 1]
+        bad = bad | ~(pivot[..., 0, 0] > tiny)
+        row = m[..., i : i + 1, :] / xp.where(pivot > tiny, pivot, xp.ones_like(pivot))
+        here = unit[:, i : i + 1]
+        m = xp.where(here > 0, row, m - m[..., :, i : i + 1] * row)
+    return xp.where(bad[..., None, None], xp.full_like(outer, math.nan), m[..., k:] * outer)
+
+
+def symmetric(rows: list[list[Array]], *, xp: Namespace) -> Array:
+    """Stack a nested list of (...) arrays into (..., K, L) matrices."""
+    return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)

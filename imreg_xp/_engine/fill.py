@@ -1,0 +1,99 @@
+"""Holes in an image filled by the smooth surface through the pixels around them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from .._array import Array, Namespace
+from ..fft_tools._dft import along, axes_of, frequencies, irfft, rfft
+
+__all__ = ["crop", "fill_invalid", "gaussian"]
+
+_SCALES = (16.0, 4.0, 1.0)
+_RELAX_STEPS = 6
+_DEEP = 0.75  # local fraction of invalid pixels (1-pixel beam) above which a hole is too wide to be filled faithfully
+
+
+def crop(image: Array, shape: Sequence[int]) -> Array:
+    """Return the first `shape` pixels of a grid (batch, ...)."""
+    return image[(slice(None), *(slice(0, n) for n in shape))]
+
+
+def gaussian(grid: Sequence[int], sigma: float, like: Array, *, xp: Namespace) -> Array:
+    """Return the transfer function exp(-2 (pi nu sigma)^2) of a Gaussian beam on the `rfftn` modes of `grid`."""
+    ndim = len(grid)
+    total = None
+    for axis, nu in enumerate(frequencies(grid, like, xp=xp)):
+        g = xp.astype(xp.exp(-2 * (math.pi * sigma * nu) ** 2), like.dtype)
+        g = xp.reshape(g, along(n=g.shape[0], axis=axis, ndim=ndim))
+        total = g if total is None else total * g
+    return total
+
+
+def fill_invalid(image: Array, valid: Array, grid: Sequence[int], *, xp: Namespace) -> tuple[Array, Array]:
+    """Replace invalid pixels by the smooth surface through the valid ones.
+
+    A multi-scale normalised convolution (Knutsson & Westin 1993, doi:10.1109/CVPR.1993.341081) gives the large scales,
+    then a few conjugate-gradient steps towards the thin plate, the surface of least bending energy through the valid
+    pixels, take the kink out of the edges of holes: it is the kink that a Fourier shift would spread.
+
+    Parameters
+    ----------
+    image, valid
+        (batch, ...); `image` is finite everywhere.
+    grid
+        Shape, at least that of the image, on which to transform.
+
+    Returns
+    -------
+    The filled image and the mask of the pixels deep inside holes, which cannot be filled faithfully.
+    """
+    ndim = len(grid)
+    shape = image.shape[1:]
+    weights = rfft(xp.astype(valid, image.dtype), ndim, xp=xp, s=grid)
+    # pixel by pixel on the grid: 1 where known, 0 where to be filled
+    v = irfft(weights, grid, xp=xp) / math.prod(grid)
+    data = irfft(rfft(xp.where(valid, image, xp.zeros_like(image)), ndim, xp=xp, s=grid), grid, xp=xp) / math.prod(grid)
+    filled = xp.zeros_like(data)
+    share = v
+    for sigma in _SCALES:
+        kernel = gaussian(grid, sigma, image, xp=xp) / math.prod(grid)
+        share = irfft(weights * kernel, grid, xp=xp)
+        step = irfft(rfft(v * (data - filled), ndim, xp=xp) * kernel, grid, xp=xp)
+        # far from any valid pixel both are rounding errors: the correction fades out instead
+        filled = filled + step / xp.where(share > 1e-3, share, xp.ones_like(share))
+    deep = ~valid & (crop(share, shape) < 1 - _DEEP)
+    filled = _relax(xp.where(v > 0.5, data, filled), xp.astype(v < 0.5, data.dtype), xp=xp)
+    return xp.where(valid, image, crop(filled, shape)), deep
+
+
+def _relax(start: Array, free: Array, *, xp: Namespace) -> Array:
+    """Lower the bending energy sum_nu |2 pi nu|^4 |F|^2 over the pixels where `free` is 1, by conjugate gradients."""
+    grid = start.shape[1:]
+    ndim = len(grid)
+    square = 0.0
+    for axis, nu in enumerate(frequencies(grid, start, xp=xp)):
+        square = square + xp.reshape((2 * math.pi * nu) ** 2, along(n=nu.shape[0], axis=axis, ndim=ndim))
+    energy = xp.astype(square * square / math.prod(grid), start.dtype)
+
+    def gradient(x: Array) -> Array:
+        return free * irfft(energy * rfft(x, ndim, xp=xp), grid, xp=xp)
+
+    def dot(a: Array, b: Array) -> Array:
+        return xp.sum(a * b, axis=axes_of(ndim), keepdims=True)
+
+    x = start
+    left = -gradient(x)
+    direction = left
+    size = dot(left, left)
+    for _ in range(_RELAX_STEPS):
+        bent = gradient(direction)
+        curve = dot(direction, bent)
+        step = size / xp.where(curve > 0, curve, xp.ones_like(curve))
+        x = x + step * direction
+        left = left - step * bent
+        new = dot(left, left)
+        direction = left + new / xp.where(size > 0, size, xp.ones_like(size)) * direction
+        size = new
+    return x

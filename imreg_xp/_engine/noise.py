@@ -1,0 +1,88 @@
+r"""Errors that are true: the variance of the score under noise that is correlated and sits in both images.
+
+The fit solves :math:`U_i = \sum_x \tilde g_i(x) \tilde\rho(x) = 0`, slope times residual, both weighted by
+:math:`\sqrt w`. For Gaussian noise its covariance follows from Wick's theorem,
+
+.. math:: J_{ij} = \sum_\ell (\tilde g_i \star \tilde g_j)(\ell)\, c(\ell)
+          + \sum_\ell n(\ell)\, c_{g_i\rho}(\ell)\, c_{g_j\rho}(-\ell)
+
+with c the autocovariance of the residuals over the n pairs of valid pixels at lag :math:`\ell`. The second term is what
+noise in the reference does: it enters slope and residual together. Lags are tapered to zero at `REACH` pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from .._array import Array, Namespace, accumulator_dtype, device_of
+from ..fft_tools._dft import along, contract, dft_basis
+from .problem import over_image
+from .spectrum import power
+
+__all__ = ["REACH", "score_covariance"]
+
+REACH = 12
+
+
+def _lag_columns(grid: Sequence[int], like: Array, *, xp: Namespace) -> list[Array]:
+    """Return the columns that evaluate a correlation on the lags -REACH ... REACH."""
+    lag = xp.arange(-REACH, REACH + 1, dtype=accumulator_dtype(like, xp=xp), device=device_of(like))
+    columns = dft_basis(grid, xp.broadcast_to(lag, (1, len(grid), 2 * REACH + 1)), xp=xp)
+    return [columns[0] / math.prod(grid), *columns[1:]]
+
+
+def _patch(spectrum: Array, columns: list[Array], *, xp: Namespace) -> Array:
+    """Return the correlation with the given `rfftn` spectrum on the lags of `columns`.
+
+    A real spectrum makes an even correlation: its last axis holds the lags 0 ... REACH only.
+    """
+    if not xp.isdtype(spectrum.dtype, "complex floating"):
+        columns = [*columns[:-1], columns[-1][..., REACH:]]
+    return xp.real(contract(spectrum, columns, xp=xp))
+
+
+def _taper(grid: Sequence[int], like: Array, *, xp: Namespace) -> Array:
+    """Return the taper on the lags: 1 to REACH/2, then a cosine to 0; short axes use a quarter of their length."""
+    lag = abs(xp.arange(-REACH, REACH + 1, dtype=like.dtype, device=device_of(like)))
+    total = xp.ones((1,) * len(grid), dtype=like.dtype, device=device_of(like))
+    for axis, n in enumerate(grid):
+        reach = min(REACH, max(n // 4, 1))
+        t = 0.5 + 0.5 * xp.cos(math.pi * xp.clip(2 * lag / reach - 1, 0.0, 1.0))
+        total = total * xp.reshape(t, along(n=2 * REACH + 1, axis=axis, ndim=len(grid)))
+    return total
+
+
+def score_covariance(
+    slopes: Sequence[Array], residual: Array, valid: Array, grid: Sequence[int], *, xp: Namespace
+) -> tuple[list[list[Array]], Array]:
+    """Return J (nested list of (batch,)) and the residual variance c(0) from spectra of slopes, residual and mask."""
+    columns = _lag_columns(grid, residual, xp=xp)
+    pairs = _patch(power(valid, xp=xp), columns, xp=xp)
+    # no pair of valid pixels: no estimate at that lag
+    pairs = xp.where(pairs > 0.5, pairs, xp.full_like(pairs, math.inf))
+    c = _patch(power(residual, xp=xp), columns, xp=xp) / pairs
+    taper = _taper(grid, c, xp=xp)
+    cross = [_patch(xp.conj(g) * residual, columns, xp=xp) for g in slopes]
+    axes = over_image(c)
+    # each half-axis lag stands for its mirror image too
+    double = xp.asarray([1.0] + [2.0] * REACH, dtype=c.dtype, device=device_of(c))
+    direct = c * taper[..., REACH:] * double
+    mixing = taper / _unfolded(pairs, xp=xp)
+    j: list[list[Array]] = []
+    for a, g in enumerate(slopes):
+        row = []
+        for b, h in enumerate(slopes):
+            if b < a:
+                row.append(j[b][a])
+                continue
+            alike = _patch(power(g, h, xp=xp), columns, xp=xp)
+            mixed = cross[a] * xp.flip(cross[b], axis=axes)
+            row.append(xp.sum(alike * direct, axis=axes) + xp.sum(mixed * mixing, axis=axes))
+        j.append(row)
+    return j, c[(slice(None), *(REACH,) * (len(grid) - 1), 0)]
+
+
+def _unfolded(half: Array, *, xp: Namespace) -> Array:
+    """Return an even correlation on all lags from its non-negative lags on the last axis."""
+    return xp.concat([xp.flip(half[..., 1:], axis=over_image(half)), half], axis=-1)

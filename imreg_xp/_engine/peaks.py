@@ -1,0 +1,54 @@
+"""Peaks of maps, with arrays for indices: no value of a map is looked at on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .._array import Array, Namespace, accumulator_dtype, device_of
+
+__all__ = ["argmax", "lags", "take_at", "within"]
+
+
+def argmax(values: Array, *, xp: Namespace) -> Array:
+    """Return the index (batch, ndim) of the largest element of each map (batch, n_1, ..., n_k).
+
+    Row maxima first, then the row: a batched argmax over whole maps is one thread block per map on a GPU.
+    """
+    shape = values.shape[1:]
+    rows = xp.reshape(values, (values.shape[0], -1, shape[-1]))
+    best = xp.argmax(xp.max(rows, axis=-1), axis=-1)
+    row = xp.take_along_axis(rows, best[:, None, None], axis=1)[:, 0, :]
+    index = [xp.argmax(row, axis=-1)]
+    for n in shape[-2:0:-1]:
+        index.append(best % n)
+        best = best // n
+    if len(shape) > 1:
+        index.append(best)
+    return xp.stack(index[::-1], axis=-1)
+
+
+def take_at(values: Array, index: Array, *, xp: Namespace) -> Array:
+    """Return the elements (batch, points) of maps (batch, n_1, ..., n_k) at `index` (batch, points, k), wrapped."""
+    shape = values.shape[1:]
+    flat = xp.zeros_like(index[..., 0])
+    for axis, n in enumerate(shape):
+        flat = flat * n + index[..., axis] % n
+    return xp.take_along_axis(xp.reshape(values, (values.shape[0], -1)), flat, axis=1)
+
+
+def lags(index: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
+    """Turn indices of a correlation map into signed lags (accumulator dtype) in [-n/2, n/2)."""
+    dtype = accumulator_dtype(index, xp=xp)
+    n = xp.asarray(list(shape), dtype=dtype, device=device_of(index))
+    lag = xp.astype(index, dtype)
+    return xp.where(lag > (n - 1) // 2, lag - n, lag)
+
+
+def within(shape: Sequence[int], limits: Sequence[tuple[int, int]], like: Array, *, xp: Namespace) -> list[Array]:
+    """Return per axis the boolean vector of map indices whose lag lies in [low, high]; indices wrap."""
+    masks = []
+    for n, (low, high) in zip(shape, limits, strict=True):
+        lag = xp.arange(n, dtype=xp.int64, device=device_of(like))
+        lag = xp.where(lag > high, lag - n, lag)
+        masks.append((lag >= low) & (lag <= high))
+    return masks

@@ -1,0 +1,285 @@
+r"""The fast estimator: periodic images, uniform noise, every pixel valid. Three FFTs a pair and little else.
+
+.. math:: C(d) = \frac{1}{N} \sum_\nu W X\, e^{2\pi i \nu d}, \qquad X = \bar R M
+
+is a trigonometric polynomial: its value, gradient and Hessian are exact at any real d from separable columns. Gain and
+background do not move its maximum. With noise in both images (powers P_r, P_m per mode) the score
+:math:`u_i = -\sum W 2\pi\nu_i\, \mathrm{Im}(X e^{2\pi i\nu d})` has the covariance
+:math:`J = \sum W^2 (|R|^2 P_m + |M|^2 P_r - P_r P_m)(2\pi\nu)(2\pi\nu)^T` and cov(d) = H^-1 J H^-1.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .._array import Array, Namespace, device_of
+from ..fft_tools._dft import along, angular_frequencies, contract, dft_basis, fourier_translate, half_weights, irfft, rfft
+from ._linalg import inverse, symmetric
+from .peaks import argmax, lags
+from .problem import Norm, Options, Side, column, inner, normalised
+from .result import Registration, Status, finish
+from .spectrum import Rings, ml_weights, power, radial_mean, spread, white_floor
+
+__all__ = ["solve"]
+
+_NEWTON_STEPS = 4
+_WEIGHT_PASSES = 1
+_FINE = 8  # samples per pixel of the local grid
+_REACH = 1.0  # pixels it reaches around the whole-pixel peak
+
+
+class _Spectra(NamedTuple):
+    """Transforms of both images, (batch, modes...), and their cross-power."""
+
+    reference: Array
+    moving: Array
+    cross: Array
+    shape: tuple[int, ...]
+
+
+def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> Registration:
+    """Register `moving` on `reference`, both (batch, ...); errors are numbers per item or None."""
+    (reference, norm_r), (moving, norm_m) = normalised(reference, moving, options, xp=xp)
+    shape = tuple(reference.image.shape[1:])
+    r, m = (rfft(side.image, side.ndim, xp=xp) for side in (reference, moving))
+    spectra = _Spectra(r, m, xp.conj(r) * m, shape)
+    weights = None
+    if reference.err is not None:
+        weights, offset, on_border = _weighted_search(spectra, reference.err, moving.err, options, xp=xp)
+    else:
+        offset, on_border = _search(spectra.cross, shape, options.limits, xp=xp)
+    weighted = spectra.cross if weights is None else spectra.cross * weights
+    offset, step, value, hessian = _refine(weighted, offset, shape, xp=xp)
+    pixels = math.prod(shape)
+    dof = pixels - len(shape) - options.fit_scale - options.fit_background
+    fit = _fit(spectra, (reference, moving), offset, hessian, weights, dof, options, xp=xp)
+    flags = {
+        Status.FLAT_IMAGE: norm_r.flat | norm_m.flat,
+        Status.SEARCH_BORDER: on_border,
+        Status.NOT_CONVERGED: ~(value > 0),
+    }
+    one = xp.ones_like(value)
+    flags[Status.TOO_FEW_VALID] = one * (3 * (pixels - dof) - pixels) > 0
+    return finish(
+        offset,
+        step,
+        fit.covariance,
+        scale=fit.scale,
+        background=fit.background,
+        chi2=fit.chi2,
+        dof=one * dof,
+        overlap=one,
+        flags=flags,
+        norms=(norm_r, norm_m),
+        limits=options.limits,
+        dtype=moving.image.dtype,
+        xp=xp,
+    )
+
+
+def _search(cross: Array, shape: Sequence[int], limits: Sequence[float], *, xp: Namespace) -> tuple[Array, Array]:
+    """Return the offset to an eighth of a pixel, and whether the whole-pixel peak is at the limits of the search."""
+    values = irfft(cross, shape, xp=xp)
+    reach = [math.floor(limit) + 1 for limit in limits]
+    for axis, (size, k) in enumerate(zip(shape, reach, strict=True)):
+        if 2 * k + 1 < size:
+            lag = xp.arange(size, dtype=xp.int64, device=device_of(values))
+            near = xp.reshape((lag <= k) | (lag >= size - k), along(n=size, axis=axis, ndim=len(shape)))
+            values = xp.where(near, values, xp.full_like(values, -math.inf))
+    offset = lags(argmax(values, xp=xp), shape, xp=xp)
+    edge = [k if 2 * k + 1 < size else math.inf for size, k in zip(shape, reach, strict=True)]
+    on_border = xp.any(abs(offset) >= xp.asarray(edge, dtype=offset.dtype, device=device_of(offset)), axis=-1)
+    return _fine_grid(cross, offset, shape, xp=xp), on_border
+
+
+def _fine_grid(cross: Array, offset: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
+    """Return the best of a grid of `_FINE` samples per pixel around `offset`.
+
+    From the whole-pixel peak Newton's method diverges in one of ten shallow spectra; from here it was not seen to.
+    """
+    count = round(_FINE * _REACH)
+    around = xp.arange(-count, count + 1, dtype=offset.dtype, device=device_of(offset)) / _FINE
+    columns = dft_basis(shape, offset[..., None] + around, xp=xp)
+    best = argmax(xp.real(contract(cross, columns, xp=xp)), xp=xp)
+    return offset + (xp.astype(best, offset.dtype) - count) / _FINE
+
+
+def _refine(
+    cross: Array, offset: Array, shape: Sequence[int], *, xp: Namespace
+) -> tuple[Array, Array, Array, Array]:
+    """Return the maximum of C by Newton steps, the last step, and N C and -N times its Hessian there."""
+    ndim = len(shape)
+    for k in range(_NEWTON_STEPS + 1):
+        table = xp.real(contract(cross, dft_basis(shape, offset[..., None], orders=3, xp=xp), xp=xp))
+
+        def entry(*axes: int, table: Array = table) -> Array:
+            return table[(slice(None), *(axes.count(a) for a in range(ndim)))]
+
+        hessian = symmetric([[-entry(i, j) for j in range(ndim)] for i in range(ndim)], xp=xp)
+        gradient = xp.stack([entry(i) for i in range(ndim)], axis=-1)
+        step = xp.matmul(inverse(hessian, xp=xp), gradient[..., None])[..., 0]
+        usable = xp.all(xp.isfinite(step), axis=-1, keepdims=True)
+        step = xp.where(usable, xp.clip(step, -0.25, 0.25), xp.zeros_like(step))
+        if k < _NEWTON_STEPS:
+            offset = offset + step
+    return offset, step, entry(), hessian
+
+
+def _weighted_search(
+    spectra: _Spectra, err_r: Array, err_m: Array | None, options: Options, *, xp: Namespace
+) -> tuple[Array, Array, Array]:
+    """Return maximum-likelihood weights (modes), offset and border flag for known noise in the reference.
+
+    The common signal S comes first from the auto-powers less the noise, then from these and the cross-power at the
+    offset found.
+    """
+    n, shape = math.prod(spectra.shape), spectra.shape
+    r, modes = radial_mean(power(spectra.reference, xp=xp), shape, xp=xp)
+    m = radial_mean(power(spectra.moving, xp=xp), shape, xp=xp)[0]
+    p_r = xp.astype(err_r, r.dtype) ** 2 * n
+    p_m = white_floor(m, shape, xp=xp) if err_m is None else xp.astype(err_m, r.dtype) ** 2 * n
+    p_r, p_m = p_r + 0 * m[:, 0], p_m + 0 * m[:, 0]
+    extra_r, extra_m = r - p_r[:, None], m - p_m[:, None]
+    total_r, total_m = (xp.clip(xp.sum(modes * x, axis=1), min=0.0) for x in (extra_r, extra_m))
+    gain = xp.sqrt(total_m / xp.where(total_r > 0, total_r, xp.ones_like(total_r)))
+    gain = xp.where((total_r > 0) & (total_m > 0), gain, xp.ones_like(gain))
+    rings = Rings(r + 0 * m, m, 0 * m, modes + 0 * m)
+    dtype = xp.real(spectra.reference).dtype
+
+    def filtered(cross: Array | None, gain: Array) -> Array:
+        s = gain[:, None]
+        auto = 0.5 * (s * extra_r + extra_m / s)
+        # both estimates of s S are equally good and independent
+        both = rings._replace(cross=auto if cross is None else 0.5 * (auto + cross), modes=rings.modes * 2)
+        return spread(ml_weights(both, gain, noise=(p_r, p_m), xp=xp), shape, dtype, xp=xp)
+
+    weights = filtered(None, gain)
+    for _ in range(_WEIGHT_PASSES):
+        weighted = spectra.cross * weights
+        offset, on_border = _search(weighted, shape, options.limits, xp=xp)
+        offset = _refine(weighted, offset, shape, xp=xp)[0]
+        aligned = fourier_translate(spectra.cross, -offset, shape, xp=xp)
+        cross = radial_mean(xp.real(aligned), shape, xp=xp)[0]
+        gain = _ring_gain(rings._replace(cross=cross), p_r, xp=xp)
+        weights = filtered(cross, gain)
+    return weights, offset, on_border
+
+
+def _ring_gain(rings: Rings, p_r: Array, *, xp: Namespace) -> Array:
+    """Return the gain of `moving` with the noise taken off the power of the reference (ring 0 is the mean)."""
+    signal = xp.sum((rings.modes * (rings.reference - p_r[:, None]))[:, 1:], axis=1)
+    cross = xp.sum((rings.modes * rings.cross)[:, 1:], axis=1)
+    usable = (signal > 0) & (cross > 0)
+    return xp.where(usable, cross, xp.ones_like(cross)) / xp.where(usable, signal, xp.ones_like(signal))
+
+
+class _Fit(NamedTuple):
+    covariance: Array
+    scale: Array
+    background: Array
+    chi2: Array
+
+
+def _fit(
+    spectra: _Spectra,
+    sides: tuple[Side, Side],
+    offset: Array,
+    hessian: Array,
+    weights: Array | None,
+    dof: int,
+    options: Options,
+    *,
+    xp: Namespace,
+) -> _Fit:
+    """Return covariance, gain, background and chi2 at the offset, for the normalised images."""
+    reference, moving = sides
+    n, shape, acc = math.prod(spectra.shape), spectra.shape, offset.dtype
+    rr, mm = (n * inner(side.image, side.image, acc, xp=xp) for side in sides)
+    cross = xp.real(contract(spectra.cross, dft_basis(shape, offset[..., None], xp=xp), xp=xp))
+    cross = xp.reshape(cross, (-1,))
+    p_r = xp.zeros_like(cross) if reference.err is None else n * reference.err**2
+    signal = rr - n * p_r
+    scale = xp.ones_like(cross)
+    if options.fit_scale:
+        scale = cross / xp.where(signal > 0, signal, xp.ones_like(signal))
+    # differences of large sums: rounding may take them below zero
+    square = xp.clip(mm - 2 * scale * cross + scale**2 * rr, min=0.0) / n
+    found = square / dof
+    known = moving.err is not None
+    unit = moving.err**2 + scale**2 * p_r / n if known else found
+    p_m = xp.clip(n * unit - scale**2 * p_r, min=0.0)
+    if options.correlated:
+        # the residuals give the shape of the noise, the given errors its level
+        level = unit / xp.where(found > 0, found, xp.ones_like(found)) if known else n / dof
+        j = _empirical(spectra, offset, weights, xp=xp) * xp.reshape(level + 0 * found, (-1, 1, 1))
+    else:
+        if reference.err is None and not known:
+            p_r = _reference_noise(spectra, rr, cross, hessian, n * unit / scale**2, xp=xp)
+            p_m = xp.clip(n * unit - scale**2 * p_r, min=0.0)
+        j = _white(spectra, weights, p_r, p_m, scale, reference.err is not None, xp=xp)
+    h = inverse(hessian, xp=xp)
+    covariance = xp.matmul(xp.matmul(h, j), h)
+    chi2 = square / unit if known else dof + 0 * square
+    return _Fit(covariance, scale, xp.zeros_like(scale), chi2)
+
+
+def _moments(values: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
+    """Return the full-plane sums of values * (2 pi nu)(2 pi nu)^T, (batch, ndim, ndim), of a real even spectrum."""
+    ndim = len(shape)
+    omegas = angular_frequencies(shape, values, xp=xp)
+    columns = [xp.stack([xp.ones_like(o), o, o * o], axis=-1)[None, ...] for o in omegas]
+    columns[-1] = columns[-1] * half_weights(shape, values, xp=xp)[:, None]
+    table = contract(values, columns, xp=xp)
+
+    def entry(i: int, j: int) -> Array:
+        return table[(slice(None), *((a == i) + (a == j) for a in range(ndim)))]
+
+    return symmetric([[entry(i, j) for j in range(ndim)] for i in range(ndim)], xp=xp)
+
+
+def _empirical(spectra: _Spectra, offset: Array, weights: Array | None, *, xp: Namespace) -> Array:
+    """Return J from the scatter of the modes themselves: E[Im(X e)^2] is half of what each pair of modes adds.
+
+    It holds for noise of any spectrum in either image: |R|^2 |M|^2 - Re(X e)^2 = Im(X e)^2.
+    """
+    aligned = xp.imag(fourier_translate(spectra.cross, -offset, spectra.shape, xp=xp))
+    if weights is not None:
+        aligned = aligned * weights
+    return 2 * _moments(aligned * aligned, spectra.shape, xp=xp)
+
+
+def _white(
+    spectra: _Spectra, weights: Array | None, p_r: Array, p_m: Array, scale: Array, given: bool, *, xp: Namespace
+) -> Array:
+    """Return J for white noise of powers P_r and P_m per mode; P_r is `given` or was estimated from the spectra."""
+    r = power(spectra.reference, xp=xp)
+    lay = functools.partial(column, like=r, xp=xp)
+    if given:
+        j = r * lay(p_m) + power(spectra.moving, xp=xp) * lay(p_r) - lay(p_r * p_m)
+        return _moments(j if weights is None else j * weights * weights, spectra.shape, xp=xp)
+    total = _moments(r, spectra.shape, xp=xp) * (p_m + scale**2 * p_r)[:, None, None]
+    return total - _moments(xp.ones_like(r), spectra.shape, xp=xp) * (scale * p_r)[:, None, None] ** 2
+
+
+def _reference_noise(
+    spectra: _Spectra, rr: Array, cross: Array, hessian: Array, most: Array, *, xp: Namespace
+) -> Array:
+    """Return the power of white noise in the reference that makes its spectrum agree with the cross-spectrum.
+
+    The curvature of C holds no noise power, that of the autocorrelation of the reference does; so do their values.
+    """
+    n = math.prod(spectra.shape)
+    trace = functools.partial(_trace, xp=xp)
+    g = trace(_moments(power(spectra.reference, xp=xp), spectra.shape, xp=xp))
+    k = trace(_moments(xp.ones_like(xp.real(spectra.reference[:1, ...])), spectra.shape, xp=xp))
+    h = trace(hessian)
+    below = n * h - k * cross
+    p = (h * rr - g * cross) / xp.where(below < 0, below, -xp.ones_like(below))
+    return xp.where(below < 0, xp.minimum(xp.clip(p, min=0.0), most), xp.zeros_like(p))
+
+
+def _trace(a: Array, *, xp: Namespace) -> Array:
+    return xp.sum(a * xp.eye(a.shape[-1], dtype=a.dtype, device=device_of(a)), axis=(-1, -2))

@@ -1,0 +1,39 @@
+"""Shift of an image that is not periodic and may have holes."""
+
+from __future__ import annotations
+
+from .._array import Array, Namespace, device_of
+from ..fft_tools._dft import along, fourier_translate
+from .extend import make_field, roll, sample
+from .problem import over_image
+
+__all__ = ["shifted"]
+
+
+def shifted(image: Array, valid: Array | None, offset: Array, fill: float, *, xp: Namespace) -> Array:
+    """Return f(x - offset) on the pixels of `image` (batch, ...); what comes from outside or from a hole is `fill`.
+
+    A pixel comes from outside if its source lies beyond the centres of the outermost pixels, and from a hole if the
+    nearest source pixel is invalid.
+    """
+    shape = tuple(image.shape[1:])
+    ndim = len(shape)
+    axes = over_image(image)
+    if valid is None:
+        mean = xp.mean(image, axis=axes, keepdims=True)
+    else:
+        image = xp.where(valid, image, xp.zeros_like(image))
+        count = xp.sum(xp.astype(valid, image.dtype), axis=axes, keepdims=True)
+        mean = xp.sum(image, axis=axes, keepdims=True) / xp.clip(count, min=1.0)
+    field = make_field(image - mean, valid, shape, wrap=False, xp=xp)
+    value = sample(fourier_translate(field.spectrum, offset, field.grid, xp=xp), field.grid, shape, xp=xp) + mean
+    inside = xp.ones((1,) * (ndim + 1), dtype=xp.bool, device=device_of(offset))
+    for axis, n in enumerate(shape):
+        x = xp.arange(n, dtype=offset.dtype, device=device_of(offset)) - offset[:, axis, None]
+        # a whole-pixel shift that came through floating point still finds the outermost pixels
+        ok = (x > -1e-6) & (x < n - 1 + 1e-6)
+        inside = inside & xp.reshape(ok, (ok.shape[0], *along(n=n, axis=axis, ndim=ndim)))
+    if valid is not None:
+        holes = roll(xp.astype(~valid, image.dtype), field, offset, shape, xp=xp)
+        inside = inside & (holes < 0.5)
+    return xp.where(inside, value, xp.full_like(value, fill))

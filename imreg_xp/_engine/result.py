@@ -1,0 +1,113 @@
+"""What a registration returns."""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import Any, NamedTuple
+
+from .._array import Array, Namespace, device_of
+from .problem import Norm
+
+__all__ = ["Registration", "Status", "finish"]
+
+_STEP = 0.01  # pixels: a last step beyond this and beyond a tenth of the error is not convergence
+_STEP_IN_ERRORS = 0.1
+
+
+class Status(enum.IntFlag):
+    """Why a registration has no answer; 0 is success and flags add up."""
+
+    OK = 0
+    NOT_CONVERGED = 1
+    """The last step of the fit was not small, or chi² has no minimum there."""
+    SEARCH_BORDER = 2
+    """The best offset lies on the border of the region searched (`max_shift`, `min_overlap`)."""
+    TOO_FEW_VALID = 4
+    """Too few pixels are valid in both images."""
+    FLAT_IMAGE = 8
+    """One of the images has no structure to align."""
+
+
+class Registration(NamedTuple):
+    """The result of `register`: arrays of the input's library and device, with its batch shape in front.
+
+    The model is ``moving(x) = scale * reference(x + shift) + background + noise``.
+    """
+
+    shift: Array
+    """(..., ndim) pixels, array-axis order: what to apply to `moving` so that it matches `reference`."""
+    shift_err: Array
+    """(..., ndim) marginal 1 sigma of `shift`."""
+    covariance: Array
+    """(..., ndim, ndim) covariance of `shift`, pixels squared."""
+    scale: Array
+    """(...) gain of `moving` relative to `reference`."""
+    background: Array
+    """(...) offset of `moving` relative to the scaled reference, in its units."""
+    chi2: Array
+    """(...) chi² at the minimum; equal to `dof` where the noise level was estimated."""
+    dof: Array
+    """(...) degrees of freedom: pixels used minus parameters fitted."""
+    overlap: Array
+    """(...) pixels used as a fraction of the smaller image."""
+    status: Array
+    """(...) int32, flags of `Status`; 0 is success. Where it is not 0, the other fields are NaN."""
+
+
+def finish(
+    offset: Array,
+    step: Array,
+    covariance: Array,
+    *,
+    scale: Array,
+    background: Array,
+    chi2: Array,
+    dof: Array,
+    overlap: Array,
+    flags: dict[Status, Array],
+    norms: tuple[Norm, Norm],
+    limits: tuple[float, ...],
+    dtype: Any,
+    xp: Namespace,
+) -> Registration:
+    """Bring the fit of normalised images to the units of the images, and failed items to NaN and their flags.
+
+    `offset` is how far `moving` lies from the reference, `step` the last correction of it.
+    """
+    unit = xp.eye(offset.shape[-1], dtype=covariance.dtype, device=device_of(covariance))
+    variance = xp.sum(covariance * unit, axis=-1)
+    ok = xp.all(xp.isfinite(variance) & (variance >= 0), axis=-1) & xp.isfinite(scale)
+    error = xp.sqrt(xp.where(ok[:, None], variance, xp.zeros_like(variance)))
+    flags = dict(flags)
+    moving_still = xp.any(abs(step) > xp.clip(_STEP_IN_ERRORS * error, min=_STEP), axis=-1)
+    flags[Status.NOT_CONVERGED] = flags[Status.NOT_CONVERGED] | moving_still | ~ok
+    far = xp.asarray(list(limits), dtype=offset.dtype, device=device_of(offset))
+    flags[Status.SEARCH_BORDER] = flags[Status.SEARCH_BORDER] | xp.any(abs(offset) > far, axis=-1)
+    # what cannot be aligned at all says that alone, and no pixels are no flat image
+    flags[Status.FLAT_IMAGE] = flags[Status.FLAT_IMAGE] & ~flags[Status.TOO_FEW_VALID]
+    hopeless = flags[Status.FLAT_IMAGE] | flags[Status.TOO_FEW_VALID]
+    status = xp.zeros(offset.shape[:1], dtype=xp.int32, device=device_of(offset))
+    for flag, raised in flags.items():
+        if flag not in (Status.FLAT_IMAGE, Status.TOO_FEW_VALID):
+            raised = raised & ~hopeless
+        status = status + flag.value * xp.astype(raised, xp.int32)
+    good = status == 0
+    mean_r, top_r, mean_m, top_m = norms[0].mean, norms[0].top, norms[1].mean, norms[1].top
+    scale = scale * top_m / top_r
+
+    def only_good(x: Array) -> Array:
+        keep = xp.reshape(good, (-1,) + (1,) * (x.ndim - 1))
+        return xp.astype(xp.where(keep, x, xp.full_like(x, math.nan)), dtype)
+
+    return Registration(
+        shift=only_good(-offset),
+        shift_err=only_good(error),
+        covariance=only_good(covariance),
+        scale=only_good(scale),
+        background=only_good(mean_m + top_m * background - scale * mean_r),
+        chi2=only_good(chi2),
+        dof=only_good(dof),
+        overlap=only_good(overlap),
+        status=status,
+    )

@@ -1,0 +1,168 @@
+r"""Isotropic spectra: radial means over the modes of `rfftn`, and the filters made from them.
+
+With noise in both images plain correlation is not the best estimator: maximum likelihood weights each mode of the
+cross-spectrum (Hannan & Thomson 1973, doi:10.2307/2334540)
+
+.. math:: W = \frac{s S}{P_r P_m + s^2 S P_r + S P_m}
+
+with S the power of the common signal and P_r, P_m that of the noise. Only efficiency rests on the weights: any real,
+even W leaves the estimate unbiased and the sandwich errors true.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .._array import Array, Namespace, accumulator_dtype, constant, device_of
+
+__all__ = ["Rings", "attenuation", "ml_weights", "power", "radial_mean", "smooth", "spread", "white_floor", "wiener"]
+
+_SIGNIFICANT = 2.0  # standard errors
+_FLOOR = 1e-6  # least noise power, in units of the image variance: what interpolation leaves
+
+
+class Rings(NamedTuple):
+    """Radial means (batch, rings) of reference and moving power and of the real cross-power; independent modes per ring."""
+
+    reference: Array
+    moving: Array
+    cross: Array
+    modes: Array
+
+
+@functools.lru_cache(maxsize=16)
+def _index(shape: tuple[int, ...], stride: int) -> tuple[np.ndarray, ...]:
+    """Return (order, edges, ring, weight, count): static tables of the modes of `rfftn`.
+
+    Rings are one mode of the longest axis wide, and eight in one dimension, where a ring has two modes only. Radial
+    means look at every `stride`-th mode of the first axis.
+    """
+    axes = [np.fft.fftfreq(n) for n in shape[:-1]] + [np.fft.rfftfreq(shape[-1])]
+    square = sum(np.square(a).reshape([-1 if i == j else 1 for j in range(len(shape))]) for i, a in enumerate(axes))
+    width = 8.0 if len(shape) == 1 else 1.0
+    ring = np.rint(np.sqrt(square) * max(shape) / width).astype(np.int64)
+    last = np.arange(shape[-1] // 2 + 1)
+    double = np.where((last == 0) | (2 * last == shape[-1]), 1.0, 2.0)
+    weight = np.broadcast_to(double, ring.shape)[::stride].ravel()
+    some = ring[::stride].ravel()
+    # from the outer ring inwards, so that running sums over steep spectra keep the digits of the faint modes
+    order = np.argsort(-some, kind="stable")
+    edges = np.searchsorted(-some[order], -np.arange(ring.max() + 1), side="right")
+    count = np.bincount(some, weight, minlength=ring.max() + 1)
+    return order, edges, ring.ravel(), weight[order], count
+
+
+def _stride(shape: Sequence[int]) -> int:
+    return max(1, shape[0] // 128) if len(shape) > 1 else 1
+
+
+def radial_mean(values: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Array, Array]:
+    """Average (batch, modes...) over rings of constant |nu|: (batch, rings) and the number of modes per ring."""
+    stride = _stride(shape)
+    order, edges, _, weight, count = _index(tuple(shape), stride)
+    dtype = accumulator_dtype(values, xp=xp)
+    values = values[:, ::stride, ...]
+    flat = xp.reshape(values, (values.shape[0], -1))
+    w = constant(weight, dtype, values, xp=xp)
+    sums = xp.astype(xp.take(flat, constant(order, xp.int64, values, xp=xp), axis=1), dtype) * w
+    # `edges` counts the modes up to each ring: prepend 0 to index with it
+    upto = xp.cumulative_sum(sums, axis=1, include_initial=True)
+    upto = xp.take(upto, constant(edges, xp.int64, values, xp=xp), axis=1)
+    inner = xp.concat([upto[:, 1:], xp.zeros_like(upto[:, :1])], axis=1)
+    n = constant(count, dtype, values, xp=xp)
+    return (upto - inner) / xp.clip(n, min=1.0), n * stride
+
+
+def spread(rings: Array, shape: Sequence[int], dtype: object, *, xp: Namespace) -> Array:
+    """Lay values per ring (batch, rings) over the modes (batch, modes...)."""
+    ring = _index(tuple(shape), _stride(shape))[2]
+    flat = xp.take(xp.astype(rings, dtype), constant(ring, xp.int64, rings, xp=xp), axis=1)
+    return xp.reshape(flat, (rings.shape[0], *shape[:-1], shape[-1] // 2 + 1))
+
+
+def smooth(rings: Array, *, times: int = 1, xp: Namespace) -> Array:
+    """Smooth values per ring by (1/4, 1/2, 1/4), some times over."""
+    for _ in range(times):
+        inner = xp.concat([rings[:, :1], rings[:, :-1]], axis=1)
+        outer = xp.concat([rings[:, 1:], rings[:, -1:]], axis=1)
+        rings = 0.25 * inner + 0.5 * rings + 0.25 * outer
+    return rings
+
+
+def power(a: Array, b: Array | None = None, *, xp: Namespace) -> Array:
+    """Return Re(conj(a) b), or |a|^2."""
+    if b is None:
+        b = a
+    return xp.real(a) * xp.real(b) + xp.imag(a) * xp.imag(b)
+
+
+def _safe(x: Array, *, xp: Namespace) -> Array:
+    return xp.where(x > 0, x, xp.ones_like(x))
+
+
+def white_floor(rings: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
+    """Return the noise floor (batch,) of radial powers: the mean of the outermost quarter of the rings to Nyquist."""
+    top = rings.shape[1] - 1 if len(shape) == 1 else max(shape) // 2
+    return xp.mean(rings[:, (3 * top) // 4 : top + 1], axis=1)
+
+
+def wiener(spectrum: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
+    """Return the filter sqrt(S / (S + P)), P the noise floor of the isotropic spectrum S + P."""
+    total = smooth(radial_mean(power(spectrum, xp=xp), shape, xp=xp)[0], xp=xp)
+    floor = white_floor(total, shape, xp=xp)[:, None]
+    gain = xp.sqrt(xp.clip(total - floor, min=0.0) / _safe(total, xp=xp))
+    return spread(gain, shape, xp.real(spectrum).dtype, xp=xp)
+
+
+def attenuation(rings: Rings, *, xp: Namespace) -> Array:
+    """Return by how much least squares over all modes underestimates the gain of `moving`, (batch,), at least 1.
+
+    Least squares takes noise in the reference for signal. The rings where both images hold the same signal do not:
+    they count by a high power of their coherence.
+    """
+    coherence = xp.clip(rings.cross, min=0.0) ** 2 / _safe(rings.reference * rings.moving, xp=xp)
+    h = rings.modes * coherence**8
+    coherent = xp.sum(h * rings.cross, axis=1) / _safe(xp.sum(h * rings.reference, axis=1), xp=xp)
+    plain = xp.sum(rings.modes * rings.cross, axis=1) / _safe(xp.sum(rings.modes * rings.reference, axis=1), xp=xp)
+    usable = (coherent > 0) & (plain > 0)
+    ratio = xp.where(usable, coherent, xp.ones_like(plain)) / xp.where(usable, plain, xp.ones_like(plain))
+    return xp.clip(ratio, min=1.0)
+
+
+def ml_weights(
+    rings: Rings, gain: Array, *, noise: tuple[Array | None, Array | None] = (None, None), xp: Namespace
+) -> Array:
+    """Return W per ring (batch, rings), largest 1, from the rings' own signal and noise.
+
+    Parameters
+    ----------
+    gain
+        s, (batch,).
+    noise
+        White noise powers (batch,) of reference and moving where they are known; else they are what the signal leaves
+        of the auto-powers, as one white level.
+    """
+    r, m, x = (smooth(a, xp=xp) for a in rings[:3])
+    s = gain[:, None]
+    modes = xp.clip(rings.modes, min=1.0)
+    error = xp.sqrt(r * m / modes)
+    signal = xp.where(x > _SIGNIFICANT * error, x, xp.zeros_like(x)) / _safe(s, xp=xp)
+    trust = modes / _safe(r * m, xp=xp)
+
+    def leftover(total: Array, part: Array, known: Array | None) -> Array:
+        if known is not None:
+            return known[:, None] + xp.zeros_like(total)
+        rest = xp.sum(trust * (total - part), axis=1, keepdims=True) / _safe(xp.sum(trust, axis=1, keepdims=True), xp=xp)
+        variance = xp.sum(modes * total, axis=1, keepdims=True) / xp.sum(modes, axis=1, keepdims=True)
+        return xp.maximum(rest, _FLOOR * variance) + 0 * total
+
+    p_r = leftover(r, signal, noise[0])
+    p_m = leftover(m, s * s * signal, noise[1])
+    w = s * signal / _safe(p_r * p_m + s * s * signal * p_r + signal * p_m, xp=xp)
+    best = xp.max(w, axis=1, keepdims=True)
+    # no significant ring at all: plain correlation
+    return xp.where(best > 0, w / _safe(best, xp=xp), xp.ones_like(w))

@@ -1,0 +1,232 @@
+"""The general estimator: the pixels both images hold, with weights, masks, gain and background."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from .._array import Array, Namespace, device_of
+from ..fft_tools._dft import rfft
+from ._linalg import inverse, symmetric
+from .coarse import bin_down, search
+from .extend import Field, footprint, make_field, roll, soft_window
+from .noise import score_covariance
+from .problem import Norm, Options, Side, column, inner, normalised, over_image, precision
+from .result import Registration, Status, finish
+from .score import Frozen, Score, gain_and_background, model, newton_step, score
+from .spectrum import Rings, attenuation, ml_weights, power, radial_mean, spread
+
+__all__ = ["solve"]
+
+_STEPS_ALONE = 6  # Newton steps from the whole-pixel peak, before the exact one
+_STEPS_BINNED = 2
+_STEPS_AFTER_BINNED = 1
+
+
+def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> Registration:
+    """Register `moving` on `reference`, both (batch, ...)."""
+    (reference, norm_r), (moving, norm_m) = normalised(reference, moving, options, xp=xp)
+    n_r, n_m = reference.image.shape[1:], moving.image.shape[1:]
+    factors = [min(4, max(1, min(a, b) // 128)) for a, b in zip(n_r, n_m, strict=True)]
+    small_r, small_m = (_binned(side, factors, xp=xp) for side in (reference, moving))
+    coarse = search(
+        small_r.image,
+        precision(small_r, xp=xp),
+        small_m.image,
+        precision(small_m, xp=xp),
+        wrap=options.wrap,
+        limits=[math.floor(limit / f) + 1.0 for limit, f in zip(options.limits, factors, strict=True)],
+        min_overlap=options.min_overlap,
+        xp=xp,
+    )
+    offset, steps = coarse.offset, _STEPS_ALONE
+    if max(factors) > 1:
+        offset = _steps(small_r, small_m, offset, _STEPS_BINNED, options, xp=xp)[1]
+        offset = offset * xp.asarray(factors, dtype=offset.dtype, device=device_of(offset))
+        steps = _STEPS_AFTER_BINNED
+    start = offset
+    frozen, offset = _steps(reference, moving, offset, steps, options, xp=xp)
+    last = score(frozen, offset, options, xp=xp)
+    flags = {
+        Status.FLAT_IMAGE: norm_r.flat | norm_m.flat,
+        Status.SEARCH_BORDER: coarse.on_border & coarse.found,
+        Status.NOT_CONVERGED: ~coarse.found | ~last.usable | xp.any(abs(offset - start) > 2 * max(factors), axis=-1),
+    }
+    return _result(frozen, last, offset, flags, (norm_r, norm_m), options, xp=xp)
+
+
+def _steps(
+    reference: Side, moving: Side, offset: Array, steps: int, options: Options, *, xp: Namespace
+) -> tuple[Frozen, Array]:
+    """Freeze the problem at `offset` and take Newton steps from there."""
+    frozen, moved = _freeze(reference, moving, offset, options, xp=xp)
+    offset = offset + newton_step(frozen, offset, options, moved=moved, xp=xp)
+    for _ in range(steps - 1):
+        offset = offset + newton_step(frozen, offset, options, xp=xp)
+    return frozen, offset
+
+
+def _binned(side: Side, factors: Sequence[int], *, xp: Namespace) -> Side:
+    """Return the image in blocks of `factors` pixels; a block is valid if half of its best possible weight is."""
+    if max(factors) == 1:
+        return side
+    w = precision(side, xp=xp)
+    image, weight = bin_down(side.image, w, factors, xp=xp)
+    err = None
+    if side.err is not None and side.err.ndim > 1:
+        err = 1 / xp.sqrt(xp.where(weight > 0, weight, xp.ones_like(weight)))
+        valid = weight > 0
+    else:
+        valid = weight > 0.5
+    return Side(image, None if side.valid is None else valid, err)
+
+
+def _freeze(
+    reference: Side, moving: Side, offset: Array, options: Options, *, xp: Namespace
+) -> tuple[Frozen, tuple[Array, Array]]:
+    """Fix weights, attenuation and maximum-likelihood filter at a first offset; return them and the model there."""
+    image, acc = moving.image, offset.dtype
+    shape = image.shape[1:]
+    ndim = len(shape)
+    field = make_field(reference.image, reference.valid, shape, wrap=options.wrap, xp=xp)
+    w = precision(moving, xp=xp)
+    w = xp.where(footprint(field, offset, shape, xp=xp), w, xp.zeros_like(w))
+    none = xp.ones((1,), dtype=acc, device=device_of(image))
+    frozen = Frozen(field, none, image, w, none, none, *_totals(w, image, acc, xp=xp), none, None, True)
+    moved, value = model(field, offset, shape, xp=xp)
+    scale, background, _ = gain_and_background(value, frozen, options, xp=xp)
+    weight, unit, binary = _combined(reference, moving, field, offset, w, scale, xp=xp)
+    residual = image - column(scale, value, xp=xp) * value - column(background, value, xp=xp)
+    window = xp.astype(soft_window(field, offset, shape, xp=xp), value.dtype)
+    residual = xp.where(weight > 0, residual, xp.zeros_like(residual))
+    rings = _rings(value, residual, window, scale, field.grid, xp=xp)
+    attenuated = attenuation(rings, xp=xp) if options.fit_scale else none
+    gains = ml_weights(rings, scale * attenuated, xp=xp)
+    frozen = frozen._replace(
+        gains=spread(gains, field.grid, value.dtype, xp=xp),
+        weight=weight,
+        weight_spectrum=rfft(weight, ndim, xp=xp, s=field.grid),
+        data_spectrum=rfft(weight * image, ndim, xp=xp, s=field.grid),
+        attenuation=attenuated,
+        unit=unit,
+        binary=binary,
+    )
+    if not binary:
+        total, data = _totals(weight, image, acc, xp=xp)
+        frozen = frozen._replace(total=total, data=data)
+    return frozen, (moved, value)
+
+
+def _totals(w: Array, image: Array, acc: object, *, xp: Namespace) -> tuple[Array, Array]:
+    return xp.sum(w, axis=over_image(w), dtype=acc), inner(w, image, acc, xp=xp)
+
+
+def _combined(
+    reference: Side, moving: Side, field: Field, offset: Array, w: Array, scale: Array, *, xp: Namespace
+) -> tuple[Array, Array | None, bool]:
+    """Return the weights, the variance of a pixel of weight 1 (None: unknown), and whether all weights are 0 or 1.
+
+    Where both images have errors the variance is that of m - s r(x - d); the weights `w` are of `moving` alone.
+    """
+    e_m, e_r = moving.err, reference.err
+    if e_m is None:
+        return w, None, True
+    maps = e_m.ndim > 1 or (e_r is not None and e_r.ndim > 1)
+    square_m = e_m**2
+    if e_r is None:
+        best = square_m if e_m.ndim == 1 else xp.min(xp.where(w > 0, square_m, math.inf), axis=over_image(w))
+        return w, xp.astype(best, offset.dtype) + 0 * scale, not maps
+    if not maps:
+        return w, square_m + scale**2 * e_r**2, True
+    square_r = e_r**2
+    if e_r.ndim > 1:
+        square_r = xp.clip(roll(square_r, field, offset, w.shape[1:], xp=xp), min=0.0)
+    else:
+        square_r = column(square_r, w, xp=xp)
+    if e_m.ndim == 1:
+        square_m = column(square_m, w, xp=xp)
+    variance = square_m + column(scale**2, w, xp=xp) * square_r
+    variance = xp.where(w > 0, variance, xp.full_like(variance, math.inf))
+    best = xp.min(variance, axis=over_image(w))
+    best = xp.where(xp.isfinite(best), best, xp.ones_like(best))
+    return column(best, w, xp=xp) / variance, xp.astype(best, offset.dtype), False
+
+
+def _rings(value: Array, residual: Array, window: Array, scale: Array, grid: Sequence[int], *, xp: Namespace) -> Rings:
+    """Return radial powers of the reference in a smooth window, and of data = scale * reference + residual.
+
+    Holes are in the residual alone: cut into the reference they would leak power from large scales to small ones.
+    """
+    ndim = len(grid)
+    f = rfft(window * value, ndim, xp=xp, s=grid)
+    g = rfft(window * residual, ndim, xp=xp, s=grid)
+    r, modes = radial_mean(power(f, xp=xp), grid, xp=xp)
+    c = radial_mean(power(f, g, xp=xp), grid, xp=xp)[0]
+    p = radial_mean(power(g, xp=xp), grid, xp=xp)[0]
+    s = scale[:, None]
+    # a mode of a padded grid is less than an independent number
+    independent = modes * min(1.0, math.prod(value.shape[1:]) / math.prod(grid))
+    return Rings(r, xp.clip(s * s * r + 2 * s * c + p, min=0.0), s * r + c, xp.zeros_like(r) + independent)
+
+
+def _result(
+    frozen: Frozen,
+    last: Score,
+    offset: Array,
+    flags: dict[Status, Array],
+    norms: tuple[Norm, Norm],
+    options: Options,
+    *,
+    xp: Namespace,
+) -> Registration:
+    """Turn the last evaluation into shift, errors and goodness of fit in the units of the images."""
+    acc = offset.dtype
+    used = xp.sum(xp.astype(frozen.weight > 0, acc), axis=over_image(frozen.weight))
+    fitted = offset.shape[-1] + options.fit_scale + options.fit_background
+    dof = used - fitted
+    square = inner(frozen.weight * last.residual, last.residual, acc, xp=xp)
+    free = xp.where(dof > 0, dof, xp.ones_like(dof))
+    unit = square / free if frozen.unit is None else frozen.unit
+    j = _score_matrix(frozen, last, unit, used / free, options, xp=xp)
+    d = inverse(last.curvature, xp=xp)
+    covariance = xp.matmul(xp.matmul(d, j), xp.matrix_transpose(d))
+    smaller = min(math.prod(frozen.field.shape), math.prod(frozen.moving.shape[1:]))
+    flags = {**flags, Status.TOO_FEW_VALID: used < 3 * fitted}
+    return finish(
+        offset + last.step,
+        last.step,
+        covariance,
+        scale=last.scale,
+        background=last.background,
+        chi2=square / xp.where(unit > 0, unit, xp.ones_like(unit)) if frozen.unit is not None else dof,
+        dof=dof,
+        overlap=used / smaller,
+        flags=flags,
+        norms=norms,
+        limits=options.limits,
+        dtype=frozen.moving.dtype,
+        xp=xp,
+    )
+
+
+def _score_matrix(
+    frozen: Frozen, last: Score, unit: Array, correction: Array, options: Options, *, xp: Namespace
+) -> Array:
+    """Return J, the covariance of U, for noise whose variance at weight 1 is `unit`."""
+    w, grid = frozen.weight, frozen.field.grid
+    acc = unit.dtype
+    if not options.correlated:
+        weighted = [w * q for q in last.slopes]
+        gram = symmetric([[inner(a, b, acc, xp=xp) for b in last.slopes] for a in weighted], xp=xp)
+        return gram * unit[:, None, None]
+    spectra, residual, valid = last.slope_spectra, last.residual_spectrum, frozen.weight_spectrum
+    if not frozen.binary:
+        root = xp.sqrt(w)
+        ndim = len(grid)
+        spectra = [rfft(root * q, ndim, xp=xp, s=grid) for q in last.slopes]
+        residual = rfft(root * last.residual, ndim, xp=xp, s=grid)
+        valid = rfft(xp.astype(w > 0, w.dtype), ndim, xp=xp, s=grid)
+    j, level = score_covariance(spectra, residual, valid, grid, xp=xp)
+    # the residuals give the shape of the noise, the given errors its level
+    factor = correction if frozen.unit is None else unit / xp.where(level > 0, level, xp.ones_like(level))
+    return symmetric(j, xp=xp) * factor[:, None, None]

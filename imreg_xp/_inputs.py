@@ -1,0 +1,167 @@
+"""What users hand over, checked, and turned into what the engine takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ._array import (
+    Array,
+    Namespace,
+    accumulator_dtype,
+    as_batch,
+    as_images,
+    as_weights,
+    broadcast_batch,
+    device_of,
+    known_finite,
+    scalar_or_array,
+)
+from ._engine.problem import Options, Side, over_image
+from ._engine.result import Registration
+
+__all__ = ["choose", "image_pair", "one_image", "unflatten"]
+
+
+def image_pair(
+    images: tuple[Array, Array],
+    *,
+    errors: tuple[Any, Any],
+    valid: tuple[Array | None, Array | None],
+    names: tuple[str, str],
+    same_shape: bool,
+    ndim: int,
+    xp: Namespace,
+    error_names: tuple[str, str] | None = None,
+) -> tuple[tuple[Side, Side], tuple[int, ...]]:
+    """Check two images with their errors and masks; return them with a flat batch, and the batch shape."""
+    if isinstance(ndim, bool) or not isinstance(ndim, int) or not 1 <= ndim <= 3:
+        msg = f"`ndim` must be 1, 2 or 3, got {ndim!r}"
+        raise ValueError(msg)
+    labels = error_names or (f"{names[0]}_err", f"{names[1]}_err")
+    errs = [scalar_or_array(err, name=label) for err, label in zip(errors, labels, strict=True)]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, label, image, err, ok in zip(names, labels, images, errs, valid, strict=True):
+        shapes |= _checked_shapes(image, err, ok, names=(name, label, f"{name}_valid"), ndim=ndim)
+    a, b = (tuple(image.shape[image.ndim - ndim :]) for image in images)
+    if same_shape and a != b:
+        msg = f"`{names[1]}` must have the image shape {a} of `{names[0]}` with boundary='wrap', got {b}"
+        raise ValueError(msg)
+    lead = broadcast_batch(shapes)
+    floats = as_images(xp=xp, **dict(zip(names, images, strict=True)))
+    first, second = (
+        one_image(image, err, ok, lead, ndim, names=(name, label, f"{name}_valid"), xp=xp)
+        for image, err, ok, name, label in zip(floats, errs, valid, names, labels, strict=True)
+    )
+    return (first, second), lead
+
+
+def _checked_shapes(
+    image: Array, err: Any, valid: Array | None, *, names: tuple[str, str, str], ndim: int
+) -> dict[str, tuple[int, ...]]:
+    """Return the batch shapes of an image, its errors and its mask, or raise where their image shapes do not match."""
+    if image.ndim < ndim:
+        msg = f"`{names[0]}` must have at least `ndim` = {ndim} axes, got shape {tuple(image.shape)}"
+        raise ValueError(msg)
+    shape = tuple(image.shape[image.ndim - ndim :])
+    if min(shape) < 2:
+        msg = f"`{names[0]}` must have at least 2 pixels along each image axis, got shape {shape}"
+        raise ValueError(msg)
+    shapes = {names[0]: tuple(image.shape[: image.ndim - ndim])}
+    for name, extra in ((names[1], err), (names[2], valid)):
+        if extra is None or isinstance(extra, float):
+            continue
+        if tuple(extra.shape[max(extra.ndim - ndim, 0) :]) != shape:
+            msg = f"`{name}` must have the image shape {shape} of `{names[0]}`, got {tuple(extra.shape)}"
+            raise ValueError(msg)
+        shapes[name] = tuple(extra.shape[: extra.ndim - ndim])
+    return shapes
+
+
+def choose(
+    sides: tuple[Side, Side],
+    *,
+    boundary: str,
+    fit: tuple[bool, bool] = (True, True),
+    noise: str = "correlated",
+    max_shift: float | Sequence[float] | None = None,
+    min_overlap: float = 0.3,
+) -> Options:
+    """Check the options and return them."""
+    for name, value, known in (("boundary", boundary, ("overlap", "wrap")), ("noise", noise, ("correlated", "white"))):
+        if value not in known:
+            msg = f"`{name}` must be one of {known}, got {value!r}"
+            raise ValueError(msg)
+    if not 0 < min_overlap <= 1:
+        msg = f"`min_overlap` must be in (0, 1], got {min_overlap!r}"
+        raise ValueError(msg)
+    longest = tuple(max(a, b) for a, b in zip(sides[0].image.shape[1:], sides[1].image.shape[1:], strict=True))
+    limits = _limits(max_shift, longest)
+    return Options(boundary == "wrap", bool(fit[0]), bool(fit[1]), noise == "correlated", limits, float(min_overlap))
+
+
+def _limits(max_shift: float | Sequence[float] | None, longest: tuple[int, ...]) -> tuple[float, ...]:
+    """Return the largest shift per axis, that of the larger image where there is none."""
+    if max_shift is None:
+        return tuple(float(n) for n in longest)
+    given = list(max_shift) if isinstance(max_shift, Sequence) else [max_shift] * len(longest)
+    if len(given) != len(longest):
+        msg = f"`max_shift` must be one number or {len(longest)}, got {max_shift!r}"
+        raise ValueError(msg)
+    for value, size in zip(given, longest, strict=True):
+        if not 0 < value <= size:
+            msg = f"`max_shift` must be positive and at most the image size {longest}, got {max_shift!r}"
+            raise ValueError(msg)
+    return tuple(float(v) for v in given)
+
+
+def one_image(
+    image: Array, err: Any, valid: Array | None, lead: tuple[int, ...], ndim: int, *, names: Sequence[str], xp: Namespace
+) -> Side:
+    """Flatten the batch, find the valid pixels, and make every pixel and error a finite number.
+
+    `names` are those of image, errors and mask in the messages.
+    """
+    if valid is not None:
+        _checked_shapes(image, None, valid, names=(names[0], names[1], names[2]), ndim=ndim)
+        if not xp.isdtype(valid.dtype, "bool"):
+            msg = f"`{names[2]}` must be boolean, got dtype {valid.dtype}"
+            raise TypeError(msg)
+    uniform = err is None or isinstance(err, float)
+    complete = valid is None and uniform and known_finite(image, xp=xp)
+    image = as_batch(image, lead, ndim, xp=xp)
+    if uniform and err is not None:
+        err = xp.full((1,), err, dtype=accumulator_dtype(image, xp=xp), device=device_of(image))
+    if complete:
+        return Side(image, None, err)
+    good = xp.isfinite(image)
+    if valid is not None:
+        good = good & as_batch(valid, lead, ndim, xp=xp)
+    if not uniform:
+        err = as_batch(as_weights(err, image.dtype, name=names[1], xp=xp), lead, ndim, xp=xp)
+        good = good & xp.isfinite(err) & (err > 0)
+        err = _sane(xp.broadcast_to(err, good.shape), good, xp=xp)
+    image = xp.broadcast_to(image, good.shape)
+    return Side(xp.where(good, image, xp.zeros_like(image)), good, err)
+
+
+def _sane(err: Array, good: Array, *, xp: Namespace) -> Array:
+    """Give invalid pixels the mean error of the others: it is not used, but must be a number."""
+    axes = over_image(err)
+    total = xp.sum(xp.where(good, err, xp.zeros_like(err)), axis=axes, keepdims=True)
+    mean = total / xp.clip(xp.sum(xp.astype(good, err.dtype), axis=axes, keepdims=True), min=1.0)
+    return xp.where(good, err, xp.where(mean > 0, mean, xp.ones_like(mean)))
+
+
+def unflatten(result: Registration, lead: tuple[int, ...], *, xp: Namespace) -> Registration:
+    """Give the fields of a flat batch (or of one item for all) the batch shape back."""
+    size = math.prod(lead)
+
+    def shaped(x: Array) -> Array:
+        rest = x.shape[1:]
+        if x.shape[0] != size:
+            x = xp.broadcast_to(x, (size, *rest))
+        return xp.reshape(x, (*lead, *rest))
+
+    return Registration(*(shaped(field) for field in result))

@@ -1,0 +1,85 @@
+"""Fourier shifts of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .._array import (
+    Array,
+    Namespace,
+    accumulator_dtype,
+    array_namespace,
+    as_batch,
+    as_images,
+    broadcast_batch,
+    device_of,
+)
+from ._dft import fourier_translate, irfft, rfft
+
+__all__ = ["fourier_shift", "per_item_shift"]
+
+
+def fourier_shift(image: Array, shift: Any, *, ndim: int | None = None) -> Array:
+    r"""Shift periodic images by any real number of pixels with the Fourier shift theorem.
+
+    .. math:: f(x - \mathrm{shift}) = \frac{1}{N} \sum_\nu F(\nu)\, e^{2\pi i \nu\cdot(x - \mathrm{shift})}
+
+    Parameters
+    ----------
+    image : array (..., *image axes)
+        Real images.
+    shift : array (..., ndim) or sequence
+        Pixels, array-axis order: content moves towards larger indices. Leading axes broadcast against those of `image`.
+    ndim : int, optional
+        How many trailing axes are image axes; the length of `shift` if not given.
+
+    Returns
+    -------
+    array
+        The shifted images in the dtype and on the device of `image` (integers become floating).
+
+    Raises
+    ------
+    TypeError
+        `image` is not a real array.
+    ValueError
+        `shift` does not end in one number per image axis.
+
+    Notes
+    -----
+    The Nyquist mode of an even axis is shifted by cos(pi shift), which keeps the image real. A pixel that is not finite
+    makes its whole image so.
+    """
+    xp = array_namespace(image=image, shift=shift if hasattr(shift, "dtype") else None)
+    (image,) = as_images(xp=xp, image=image)
+    flat, offsets, lead = per_item_shift(image, shift, ndim, xp=xp)
+    shape = tuple(flat.shape[1:])
+    spectrum = rfft(flat, len(shape), xp=xp)
+    size = 1
+    for n in shape:
+        size *= n
+    moved = irfft(fourier_translate(spectrum, offsets, shape, xp=xp), shape, xp=xp) / size
+    return xp.reshape(moved, (*lead, *shape))
+
+
+def per_item_shift(
+    image: Array, shift: Any, ndim: int | None, *, xp: Namespace
+) -> tuple[Array, Array, tuple[int, ...]]:
+    """Return images (batch or 1, ...), shifts (batch or 1, ndim) in the accumulator dtype, and the batch shape."""
+    acc = accumulator_dtype(image, xp=xp)
+    if not hasattr(shift, "dtype"):
+        shift = xp.asarray(_listed(shift), dtype=acc, device=device_of(image))
+    shift = xp.astype(shift, acc)
+    count = shift.shape[-1] if shift.ndim else 0
+    ndim = count if ndim is None else ndim
+    if count != ndim or not 1 <= ndim <= image.ndim:
+        msg = f"`shift` must end in one number per image axis ({ndim} of {image.ndim} axes), got shape {tuple(shift.shape)}"
+        raise ValueError(msg)
+    shapes = {"image": tuple(image.shape[: image.ndim - ndim]), "shift": tuple(shift.shape[:-1])}
+    lead = broadcast_batch(shapes)
+    return as_batch(image, lead, ndim, xp=xp), as_batch(shift, lead, 1, xp=xp), lead
+
+
+def _listed(shift: Any) -> list[Any]:
+    return list(shift) if isinstance(shift, Sequence) else [shift]

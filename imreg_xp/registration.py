@@ -1,0 +1,165 @@
+"""The native face: `register` on arrays of any library, and shifts of images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from ._array import Array, array_namespace, as_images
+from ._engine import solve
+from ._engine.resample import shifted
+from ._engine.result import Registration
+from ._inputs import choose, image_pair, one_image, unflatten
+from .fft_tools.shift import fourier_shift, per_item_shift
+
+__all__ = ["apply_shift", "fourier_shift", "register"]
+
+
+def register(
+    reference: Array,
+    moving: Array,
+    *,
+    reference_err: Any = None,
+    moving_err: Any = None,
+    reference_valid: Array | None = None,
+    moving_valid: Array | None = None,
+    boundary: Literal["overlap", "wrap"] = "overlap",
+    fit_scale: bool = True,
+    fit_background: bool = True,
+    noise: Literal["correlated", "white"] = "correlated",
+    max_shift: float | Sequence[float] | None = None,
+    min_overlap: float = 0.3,
+    ndim: int = 2,
+) -> Registration:
+    r"""Measure the sub-pixel shift between images of the same scene, with its errors.
+
+    The model is :math:`m(x) = s\, r(x + \mathrm{shift}) + b + \mathrm{noise}` with r the reference and m the moving image.
+
+    Parameters
+    ----------
+    reference, moving : array (..., *image axes)
+        Real images. Leading axes broadcast against each other; with ``boundary="overlap"`` the images may differ in size
+        (the shift is then between their pixels (0, 0)).
+    reference_err, moving_err : number or array, optional
+        1 sigma noise per pixel, in units of the image. Without `moving_err` the noise level is estimated from the
+        residuals; with `moving_err` alone the reference counts as free of noise. With `reference_err` and uniform noise
+        the modes are weighted by maximum likelihood (Hannan & Thomson 1973).
+    reference_valid, moving_valid : boolean array, optional
+        True = use the pixel. Pixels that are NaN or infinite, or whose error is not finite and positive, are invalid
+        by themselves.
+    boundary : {"overlap", "wrap"}
+        "overlap": two pointings at a larger scene; only pixels both images hold are compared. "wrap": periodic images.
+    fit_scale, fit_background : bool
+        Whether gain s and background b are free; else s = 1, b = 0.
+    noise : {"correlated", "white"}
+        Whether the errors allow for noise that is correlated between pixels, as its residuals show it, or take it as
+        white.
+    max_shift : number or one per axis, optional
+        Largest shift to look for, pixels.
+    min_overlap : float
+        Least overlap to look for, as a fraction of the smaller image ("overlap" only).
+    ndim : int
+        How many trailing axes are image axes.
+
+    Returns
+    -------
+    Registration
+        Arrays of the inputs' library, device and batch shape. `shift` is in pixels, array-axis order, and is what to
+        apply to `moving` so that it matches `reference`. An item that cannot be aligned has NaN and its `status`.
+
+    Raises
+    ------
+    TypeError
+        Not arrays, boolean or complex images, several array libraries or devices.
+    ValueError
+        Shapes that do not match, image axes of 1 pixel, unknown options, errors that are not positive, a `max_shift`
+        larger than the image.
+
+    Notes
+    -----
+    `shift_err` is the marginal 1 sigma (Delta chi^2 = 1) from the sandwich :math:`H^{-1} J H^{-1}`, with J from the
+    residuals' autocovariance. Undersampled images have a bias of up to 0.01 pixels that depends on the sub-pixel phase
+    and that no noise term covers.
+
+    References
+    ----------
+    Guizar-Sicairos et al. 2008, doi:10.1364/OL.33.000156; Padfield 2012, doi:10.1109/TIP.2011.2181402;
+    Hannan & Thomson 1973, doi:10.2307/2334540.
+    """
+    xp = array_namespace(
+        reference=reference,
+        moving=moving,
+        reference_err=reference_err,
+        moving_err=moving_err,
+        reference_valid=reference_valid,
+        moving_valid=moving_valid,
+    )
+    sides, lead = image_pair(
+        (reference, moving),
+        errors=(reference_err, moving_err),
+        valid=(reference_valid, moving_valid),
+        names=("reference", "moving"),
+        same_shape=boundary == "wrap",
+        ndim=ndim,
+        xp=xp,
+    )
+    options = choose(
+        sides,
+        boundary=boundary,
+        fit=(fit_scale, fit_background),
+        noise=noise,
+        max_shift=max_shift,
+        min_overlap=min_overlap,
+    )
+    return unflatten(solve(*sides, options, xp=xp), lead, xp=xp)
+
+
+def apply_shift(
+    image: Array, shift: Any, *, valid: Array | None = None, fill: float = math.nan, ndim: int | None = None
+) -> Array:
+    r"""Shift images that are not periodic, such as ``apply_shift(moving, registration.shift)``.
+
+    The image is continued smoothly beyond its border and into its invalid pixels, shifted by the Fourier shift theorem,
+    :math:`f(x - \mathrm{shift})`, and cut to its own pixels.
+
+    Parameters
+    ----------
+    image : array (..., *image axes)
+        Real images. NaN and infinite pixels are invalid.
+    shift : array (..., ndim) or sequence
+        Pixels, array-axis order: content moves towards larger indices.
+    valid : boolean array, optional
+        True = use the pixel.
+    fill : float
+        Value of the pixels that come from outside the image or from invalid pixels.
+    ndim : int, optional
+        How many trailing axes are image axes; the length of `shift` if not given.
+
+    Returns
+    -------
+    array
+        Same shape (broadcast with `shift`), dtype, library and device as `image`.
+
+    Raises
+    ------
+    TypeError
+        `image` is not a real array, or `valid` not boolean.
+    ValueError
+        `shift` or `valid` do not match the image.
+
+    Notes
+    -----
+    The rms error 4 pixels inside the border is 3e-4 / 5e-5 / 3e-5 of the image rms for beams of 0.7 / 1.0 / 1.5 pixels
+    sigma. A shift that is NaN gives an image of `fill`.
+    """
+    xp = array_namespace(image=image, shift=shift if hasattr(shift, "dtype") else None, valid=valid)
+    (image,) = as_images(xp=xp, image=image)
+    flat, offsets, lead = per_item_shift(image, shift, ndim, xp=xp)
+    k = flat.ndim - 1
+    side = one_image(image, None, valid, lead, k, names=("image", "err", "valid"), xp=xp)
+    known = xp.isfinite(offsets)
+    moved = shifted(side.image, side.valid, xp.where(known, offsets, xp.zeros_like(offsets)), fill, xp=xp)
+    keep = xp.reshape(xp.all(known, axis=-1), (-1,) + (1,) * k)
+    moved = xp.where(keep, moved, xp.full_like(moved, fill))
+    return xp.reshape(xp.broadcast_to(moved, (math.prod(lead), *moved.shape[1:])), (*lead, *moved.shape[1:]))
