@@ -105,13 +105,13 @@ def device_of(x: Array) -> Any:
         raise
 
 
-def _info(xp: Namespace) -> Any:
+def _info(*, xp: Namespace) -> Any:
     return xp.__array_namespace_info__()
 
 
 def accumulator_dtype(x: Array, *, xp: Namespace) -> Any:
     """Return float64 where the device of `x` has it, else float32: the dtype of coordinates, phases and small sums."""
-    kinds = _info(xp).dtypes(device=device_of(x), kind="real floating")
+    kinds = _info(xp=xp).dtypes(device=device_of(x), kind="real floating")
     return kinds.get("float64", kinds["float32"])
 
 
@@ -134,7 +134,7 @@ def as_images(*, xp: Namespace, **images: Array) -> list[Array]:
             raise TypeError(msg)
     floating = [im.dtype for im in images.values() if xp.isdtype(im.dtype, "real floating")]
     device = device_of(next(iter(images.values())))
-    dtype = floating[0] if floating else _info(xp).default_dtypes(device=device)["real floating"]
+    dtype = floating[0] if floating else _info(xp=xp).default_dtypes(device=device)["real floating"]
     for other in floating[1:]:
         dtype = xp.result_type(dtype, other)
     dtype = xp.float32 if xp.finfo(dtype).bits <= 32 else xp.float64
@@ -232,7 +232,7 @@ def _to_host(x: Array) -> np.ndarray:
         return x.detach().cpu().numpy()
     if compat.is_jax_array(x):
         return np.asarray(x)
-    cpu = compat.to_device(x, _info(compat.array_namespace(x)).devices()[0])
+    cpu = compat.to_device(x, _info(xp=compat.array_namespace(x)).devices()[0])
     return np.from_dlpack(cpu)
 
 

@@ -129,7 +129,8 @@ def one_image(
             msg = f"`{names[2]}` must be boolean, got dtype {valid.dtype}"
             raise TypeError(msg)
     uniform = err is None or isinstance(err, float)
-    complete = valid is None and uniform and known_finite(image, xp=xp)
+    masked = valid is not None or not uniform
+    complete = not masked and known_finite(image, xp=xp)
     image = as_batch(image, lead, ndim, xp=xp)
     if uniform and err is not None:
         err = xp.full((1,), err, dtype=accumulator_dtype(image, xp=xp), device=device_of(image))
@@ -143,7 +144,7 @@ def one_image(
         good = good & xp.isfinite(err) & (err > 0)
         err = _sane(xp.broadcast_to(err, good.shape), good, xp=xp)
     image = xp.broadcast_to(image, good.shape)
-    return Side(xp.where(good, image, xp.zeros_like(image)), good, err)
+    return Side(xp.where(good, image, xp.zeros_like(image)), good, err, masked)
 
 
 def _sane(err: Array, good: Array, *, xp: Namespace) -> Array:

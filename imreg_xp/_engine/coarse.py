@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype, device_of, fast_length
-from ..fft_tools._dft import along, irfft, rfft
+from ..fft_tools._dft import along, irfft, part, rfft
 from .fill import crop
 from .peaks import argmax, take_at
 from .problem import over_image
@@ -47,7 +47,7 @@ def _block_sum(x: Array, factors: Sequence[int], *, xp: Namespace) -> Array:
     for axis, f in enumerate(factors):
         k = axis + 1
         n = x.shape[k] // f
-        x = x[(slice(None),) * k + (slice(0, n * f),)]
+        x = part(x, k, 0, n * f)
         x = xp.sum(xp.reshape(x, (*x.shape[:k], n, f, *x.shape[k + 1 :])), axis=k + 1)
     return x
 
@@ -96,10 +96,9 @@ def _roughness(x: Array, w: Array, *, xp: Namespace) -> Array:
     axes = over_image(x)
     total, count = 0.0, 0.0
     for k in axes:
-        low = (slice(None),) * k + (slice(None, -1),)
-        high = (slice(None),) * k + (slice(1, None),)
-        both = w[low] * w[high]
-        total = total + xp.sum(both * (x[high] - x[low]) ** 2, axis=axes, keepdims=True)
+        both = part(w, k, None, -1) * part(w, k, 1, None)
+        rise = part(x, k, 1, None) - part(x, k, None, -1)
+        total = total + xp.sum(both * rise**2, axis=axes, keepdims=True)
         count = count + xp.sum(both, axis=axes, keepdims=True)
     return 0.5 * total / xp.where(count > 0, count, xp.ones_like(count))
 
@@ -188,8 +187,8 @@ def _allowed(
         lag = xp.where(lag >= turn[axis], lag - n, lag)
         allowed = allowed & xp.reshape(abs(lag) <= limit, along(n=n, axis=axis, ndim=ndim))
         if not wrap:
-            count = xp.clip(lag + r, max=float(m)) - xp.clip(lag, min=0.0)
-            overlap = overlap * xp.reshape(xp.clip(count, min=0.0), along(n=n, axis=axis, ndim=ndim))
+            count = xp.clip(lag + r, max=m) - xp.clip(lag, min=0)
+            overlap = overlap * xp.reshape(xp.clip(count, min=0), along(n=n, axis=axis, ndim=ndim))
     if not wrap:
         allowed = allowed & (overlap >= min_overlap * min(math.prod(n_r), math.prod(n_m)))
     return allowed[None, ...]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype, device_of, fast_length
-from ..fft_tools._dft import along, angular_frequencies, fourier_translate, frequencies, irfft, rfft
+from ..fft_tools._dft import along, angular_frequencies, fourier_translate, irfft, part, rfft
 from .fill import crop, fill_invalid
 
 __all__ = ["BORDER", "Field", "extend", "footprint", "make_field", "roll", "sample", "slopes_of", "soft_window"]
@@ -20,7 +20,6 @@ __all__ = ["BORDER", "Field", "extend", "footprint", "make_field", "roll", "samp
 _PAD = 16  # pixels of continuation, where the grid has room
 _LEAST_PAD = 12
 BORDER = 4  # pixels inside the border where the continued image is not trusted
-_GROW = 1  # pixels by which the cores of wide holes grow: to their edge
 
 
 class Field(NamedTuple):
@@ -31,7 +30,7 @@ class Field(NamedTuple):
     shape: tuple[int, ...]
     grid: tuple[int, ...]
     holes: Array | None
-    """Spectrum of the mask of the cores of wide holes; None: there are no holes."""
+    """Spectrum of the mask of invalid pixels, divided likewise; None: there are none."""
     wrap: bool
 
 
@@ -47,8 +46,8 @@ def make_field(image: Array, valid: Array | None, other: Sequence[int], *, wrap:
         grid = fast_length([max(n, k) + 2 * _LEAST_PAD for n, k in zip(shape, other, strict=True)])
     holes = None
     if valid is not None:
-        image, deep = fill_invalid(image, valid, grid, xp=xp)
-        holes = rfft(xp.astype(deep, image.dtype) / math.prod(grid), ndim, xp=xp, s=grid)
+        image = fill_invalid(image, valid, grid, xp=xp)
+        holes = rfft(xp.astype(~valid, image.dtype) / math.prod(grid), ndim, xp=xp, s=grid)
     if not wrap:
         image = extend(image, grid, xp=xp)
     return Field(rfft(image / math.prod(grid), ndim, xp=xp), shape, grid, holes, wrap)
@@ -64,13 +63,12 @@ def extend(image: Array, grid: Sequence[int], *, xp: Namespace) -> Array:
         k = axis + 1
         size = image.shape[k]
         p = min(_PAD, (n - size) // 2, size - 1)
-        lead = (slice(None),) * k
         t = xp.arange(1, p + 1, dtype=accumulator_dtype(image, xp=xp), device=device_of(image))
         taper = xp.astype(xp.cos(math.pi / 2 * t / (p + 1)) ** 2, image.dtype)
         taper = xp.reshape(taper, along(n=p, axis=axis, ndim=ndim))
-        first, last = image[(*lead, slice(0, 1))], image[(*lead, slice(size - 1, size))]
-        below = taper * (2 * first - image[(*lead, slice(1, p + 1))])
-        above = taper * (2 * last - xp.flip(image[(*lead, slice(size - 1 - p, size - 1))], axis=k))
+        first, last = part(image, k, 0, 1), part(image, k, size - 1, size)
+        below = taper * (2 * first - part(image, k, 1, p + 1))
+        above = taper * (2 * last - xp.flip(part(image, k, size - 1 - p, size - 1), axis=k))
         rest = (*image.shape[:k], n - size - 2 * p, *image.shape[k + 1 :])
         zeros = xp.zeros(rest, dtype=image.dtype, device=device_of(image))
         image = xp.concat([image, above, zeros, xp.flip(below, axis=k)], axis=k)
@@ -93,8 +91,8 @@ def slopes_of(spectrum: Array, grid: Sequence[int], shape: Sequence[int], *, xp:
     return slopes
 
 
-def _source(field: Field, offset: Array, shape: Sequence[int], axis: int, *, xp: Namespace) -> Array:
-    """Return the coordinates (batch, n) in `field` of the pixels along one axis, offset in whole pixels."""
+def _source(offset: Array, shape: Sequence[int], axis: int, *, xp: Namespace) -> Array:
+    """Return the coordinates (batch, n) in the field of the pixels along one axis, offset in whole pixels."""
     x = xp.arange(shape[axis], dtype=offset.dtype, device=device_of(offset))
     return x - xp.round(offset[:, axis, None])
 
@@ -103,20 +101,19 @@ def footprint(field: Field, offset: Array, shape: Sequence[int], *, xp: Namespac
     """Return the mask of the pixels of an image of `shape` whose source in `field` at `offset` can be trusted.
 
     `offset` is rounded to whole pixels, so that the mask does not move while a fit converges. Left out are what lies
-    outside the image or within `BORDER` pixels of its border, and wide holes.
+    outside the image or within `BORDER` pixels of its border, and holes: the smooth fill spares the pixels beside them.
     """
     ndim = len(shape)
     inside = xp.ones((1,) * (ndim + 1), dtype=xp.bool, device=device_of(offset))
     for axis, n in enumerate(() if field.wrap else shape):
-        x = _source(field, offset, shape, axis, xp=xp)
+        x = _source(offset, shape, axis, xp=xp)
         # a narrow image keeps its middle two thirds
         border = min(BORDER, field.shape[axis] // 6)
         ok = (x >= border) & (x <= field.shape[axis] - 1 - border)
         inside = inside & xp.reshape(ok, (ok.shape[0], *along(n=n, axis=axis, ndim=ndim)))
     if field.holes is not None:
-        box = xp.astype(_box(field.grid, _GROW, offset, xp=xp), field.holes.dtype)
-        grown = fourier_translate(field.holes * box, xp.round(offset), field.grid, xp=xp)
-        inside = inside & (sample(grown, field.grid, shape, xp=xp) < 0.5)
+        holes = fourier_translate(field.holes, xp.round(offset), field.grid, xp=xp)
+        inside = inside & (sample(holes, field.grid, shape, xp=xp) < 0.5)
     return inside
 
 
@@ -125,24 +122,12 @@ def soft_window(field: Field, offset: Array, shape: Sequence[int], *, xp: Namesp
     ndim = len(shape)
     window = xp.ones((1,) * (ndim + 1), dtype=offset.dtype, device=device_of(offset))
     for axis, n in enumerate(() if field.wrap else shape):
-        x = _source(field, offset, shape, axis, xp=xp)
+        x = _source(offset, shape, axis, xp=xp)
         i = xp.arange(n, dtype=offset.dtype, device=device_of(offset))
         edge = xp.minimum(xp.minimum(x, field.shape[axis] - 1 - x), xp.minimum(i, n - 1 - i)) + 1
         t = xp.sin(math.pi / 2 * xp.clip(edge / max(n / 8, 1.0), 0.0, 1.0)) ** 2
         window = window * xp.reshape(t, (t.shape[0], *along(n=n, axis=axis, ndim=ndim)))
     return window
-
-
-def _box(grid: Sequence[int], reach: int, like: Array, *, xp: Namespace) -> Array:
-    """Return the transform of the sum over a box of 2 * reach + 1 pixels per axis."""
-    ndim = len(grid)
-    total = None
-    for axis, nu in enumerate(frequencies(grid, like, xp=xp)):
-        k = xp.arange(1, reach + 1, dtype=nu.dtype, device=device_of(nu))
-        response = 1 + 2 * xp.sum(xp.cos(2 * math.pi * nu[:, None] * k), axis=-1)
-        response = xp.reshape(response, along(n=nu.shape[0], axis=axis, ndim=ndim))
-        total = response if total is None else total * response
-    return total
 
 
 def roll(image: Array, field: Field, offset: Array, shape: Sequence[int], *, xp: Namespace) -> Array:

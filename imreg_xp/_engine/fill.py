@@ -12,7 +12,6 @@ __all__ = ["crop", "fill_invalid", "gaussian"]
 
 _SCALES = (16.0, 4.0, 1.0)
 _RELAX_STEPS = 6
-_DEEP = 0.75  # local fraction of invalid pixels (1-pixel beam) above which a hole is too wide to be filled faithfully
 
 
 def crop(image: Array, shape: Sequence[int]) -> Array:
@@ -31,7 +30,7 @@ def gaussian(grid: Sequence[int], sigma: float, like: Array, *, xp: Namespace) -
     return total
 
 
-def fill_invalid(image: Array, valid: Array, grid: Sequence[int], *, xp: Namespace) -> tuple[Array, Array]:
+def fill_invalid(image: Array, valid: Array, grid: Sequence[int], *, xp: Namespace) -> Array:
     """Replace invalid pixels by the smooth surface through the valid ones.
 
     A multi-scale normalised convolution (Knutsson & Westin 1993, doi:10.1109/CVPR.1993.341081) gives the large scales,
@@ -44,10 +43,6 @@ def fill_invalid(image: Array, valid: Array, grid: Sequence[int], *, xp: Namespa
         (batch, ...); `image` is finite everywhere.
     grid
         Shape, at least that of the image, on which to transform.
-
-    Returns
-    -------
-    The filled image and the mask of the pixels deep inside holes, which cannot be filled faithfully.
     """
     ndim = len(grid)
     shape = image.shape[1:]
@@ -63,9 +58,8 @@ def fill_invalid(image: Array, valid: Array, grid: Sequence[int], *, xp: Namespa
         step = irfft(rfft(v * (data - filled), ndim, xp=xp) * kernel, grid, xp=xp)
         # far from any valid pixel both are rounding errors: the correction fades out instead
         filled = filled + step / xp.where(share > 1e-3, share, xp.ones_like(share))
-    deep = ~valid & (crop(share, shape) < 1 - _DEEP)
     filled = _relax(xp.where(v > 0.5, data, filled), xp.astype(v < 0.5, data.dtype), xp=xp)
-    return xp.where(valid, image, crop(filled, shape)), deep
+    return xp.where(valid, image, crop(filled, shape))
 
 
 def _relax(start: Array, free: Array, *, xp: Namespace) -> Array:

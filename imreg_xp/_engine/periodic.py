@@ -16,10 +16,21 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .._array import Array, Namespace, device_of
-from ..fft_tools._dft import along, angular_frequencies, contract, dft_basis, fourier_translate, half_weights, irfft, rfft
+from ..fft_tools._dft import (
+    along,
+    angular_frequencies,
+    contract,
+    derivative,
+    dft_basis,
+    fourier_translate,
+    half_weights,
+    irfft,
+    rfft,
+    taylor_basis,
+)
 from ._linalg import inverse, symmetric
 from .peaks import argmax, lags
-from .problem import Norm, Options, Side, column, inner, normalised
+from .problem import Options, Side, column, inner, normalised
 from .result import Registration, Status, finish
 from .spectrum import Rings, ml_weights, power, radial_mean, spread, white_floor
 
@@ -29,6 +40,16 @@ _NEWTON_STEPS = 4
 _WEIGHT_PASSES = 1
 _FINE = 8  # samples per pixel of the local grid
 _REACH = 1.0  # pixels it reaches around the whole-pixel peak
+_ORDERS = 28  # Taylor coefficients per axis: (1.25 pi)^28 / 28! = 1e-13
+
+
+class _Peak(NamedTuple):
+    """Maximum of C: offset, last step, N C and -N times the Hessian of C there."""
+
+    offset: Array
+    step: Array
+    value: Array
+    hessian: Array
 
 
 class _Spectra(NamedTuple):
@@ -48,24 +69,23 @@ def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> 
     spectra = _Spectra(r, m, xp.conj(r) * m, shape)
     weights = None
     if reference.err is not None:
-        weights, offset, on_border = _weighted_search(spectra, reference.err, moving.err, options, xp=xp)
+        weights, lag, on_border = _weighted_search(spectra, reference.err, moving.err, options, xp=xp)
     else:
-        offset, on_border = _search(spectra.cross, shape, options.limits, xp=xp)
-    weighted = spectra.cross if weights is None else spectra.cross * weights
-    offset, step, value, hessian = _refine(weighted, offset, shape, xp=xp)
+        lag, on_border = _search(spectra.cross, shape, options.limits, xp=xp)
+    peak = _refined(spectra.cross if weights is None else spectra.cross * weights, lag, shape, xp=xp)
     pixels = math.prod(shape)
     dof = pixels - len(shape) - options.fit_scale - options.fit_background
-    fit = _fit(spectra, (reference, moving), offset, hessian, weights, dof, options, xp=xp)
+    fit = _fit(spectra, (reference, moving), peak, weights, dof, options, xp=xp)
+    one = xp.ones_like(peak.value)
     flags = {
         Status.FLAT_IMAGE: norm_r.flat | norm_m.flat,
         Status.SEARCH_BORDER: on_border,
-        Status.NOT_CONVERGED: ~(value > 0),
+        Status.NOT_CONVERGED: ~(peak.value > 0),
+        Status.TOO_FEW_VALID: one * pixels < 3 * (pixels - dof),
     }
-    one = xp.ones_like(value)
-    flags[Status.TOO_FEW_VALID] = one * (3 * (pixels - dof) - pixels) > 0
     return finish(
-        offset,
-        step,
+        peak.offset,
+        peak.step,
         fit.covariance,
         scale=fit.scale,
         background=fit.background,
@@ -81,7 +101,7 @@ def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> 
 
 
 def _search(cross: Array, shape: Sequence[int], limits: Sequence[float], *, xp: Namespace) -> tuple[Array, Array]:
-    """Return the offset to an eighth of a pixel, and whether the whole-pixel peak is at the limits of the search."""
+    """Return the whole-pixel lag of the maximum of C, and whether it is at the limits of the search."""
     values = irfft(cross, shape, xp=xp)
     reach = [math.floor(limit) + 1 for limit in limits]
     for axis, (size, k) in enumerate(zip(shape, reach, strict=True)):
@@ -89,49 +109,57 @@ def _search(cross: Array, shape: Sequence[int], limits: Sequence[float], *, xp: 
             lag = xp.arange(size, dtype=xp.int64, device=device_of(values))
             near = xp.reshape((lag <= k) | (lag >= size - k), along(n=size, axis=axis, ndim=len(shape)))
             values = xp.where(near, values, xp.full_like(values, -math.inf))
-    offset = lags(argmax(values, xp=xp), shape, xp=xp)
+    lag = lags(argmax(values, xp=xp), shape, xp=xp)
     edge = [k if 2 * k + 1 < size else math.inf for size, k in zip(shape, reach, strict=True)]
-    on_border = xp.any(abs(offset) >= xp.asarray(edge, dtype=offset.dtype, device=device_of(offset)), axis=-1)
-    return _fine_grid(cross, offset, shape, xp=xp), on_border
+    on_border = xp.any(abs(lag) >= xp.asarray(edge, dtype=lag.dtype, device=device_of(lag)), axis=-1)
+    return lag, on_border
 
 
-def _fine_grid(cross: Array, offset: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
-    """Return the best of a grid of `_FINE` samples per pixel around `offset`.
+def _refined(cross: Array, lag: Array, shape: Sequence[int], *, xp: Namespace) -> _Peak:
+    """Return the maximum of C next to a whole-pixel lag, from one contraction.
 
-    From the whole-pixel peak Newton's method diverges in one of ten shallow spectra; from here it was not seen to.
+    Around the lag C is its Taylor polynomial, to rounding within `_REACH` pixels: (pi x)^j / j! has died out. The best of
+    a grid of `_FINE` samples per pixel comes first: from the whole-pixel peak Newton's method diverges in one of ten
+    shallow spectra, from there it was not seen to.
     """
-    count = round(_FINE * _REACH)
-    around = xp.arange(-count, count + 1, dtype=offset.dtype, device=device_of(offset)) / _FINE
-    columns = dft_basis(shape, offset[..., None] + around, xp=xp)
-    best = argmax(xp.real(contract(cross, columns, xp=xp)), xp=xp)
-    return offset + (xp.astype(best, offset.dtype) - count) / _FINE
-
-
-def _refine(
-    cross: Array, offset: Array, shape: Sequence[int], *, xp: Namespace
-) -> tuple[Array, Array, Array, Array]:
-    """Return the maximum of C by Newton steps, the last step, and N C and -N times its Hessian there."""
     ndim = len(shape)
+    taylor = xp.real(contract(cross, taylor_basis(shape, lag, _ORDERS, xp=xp), xp=xp))
+    count = round(_FINE * _REACH)
+    around = xp.arange(-count, count + 1, dtype=lag.dtype, device=device_of(lag)) / _FINE
+    powers = _powers(around, 1, xp=xp)[None, ...]
+    best = argmax(contract(taylor, [powers] * ndim, xp=xp), xp=xp)
+    offset = (xp.astype(best, lag.dtype) - count) / _FINE
     for k in range(_NEWTON_STEPS + 1):
-        table = xp.real(contract(cross, dft_basis(shape, offset[..., None], orders=3, xp=xp), xp=xp))
-
-        def entry(*axes: int, table: Array = table) -> Array:
-            return table[(slice(None), *(axes.count(a) for a in range(ndim)))]
-
-        hessian = symmetric([[-entry(i, j) for j in range(ndim)] for i in range(ndim)], xp=xp)
-        gradient = xp.stack([entry(i) for i in range(ndim)], axis=-1)
+        table = contract(taylor, [_powers(offset[:, i, None], 3, xp=xp) for i in range(ndim)], xp=xp)
+        hessian = symmetric([[-derivative(table, i, j) for j in range(ndim)] for i in range(ndim)], xp=xp)
+        gradient = xp.stack([derivative(table, i) for i in range(ndim)], axis=-1)
         step = xp.matmul(inverse(hessian, xp=xp), gradient[..., None])[..., 0]
         usable = xp.all(xp.isfinite(step), axis=-1, keepdims=True)
         step = xp.where(usable, xp.clip(step, -0.25, 0.25), xp.zeros_like(step))
         if k < _NEWTON_STEPS:
             offset = offset + step
-    return offset, step, entry(), hessian
+    return _Peak(lag + offset, step, derivative(table), hessian)
+
+
+def _powers(x: Array, orders: int, *, xp: Namespace) -> Array:
+    """Return columns (..., _ORDERS, points * orders) with which Taylor coefficients c_j give values and derivatives.
+
+    The coefficients are derivatives over j!, so the k-th derivative has the column j! / (j - k)! x^(j - k).
+    """
+    j = xp.arange(_ORDERS, dtype=x.dtype, device=device_of(x))[:, None]
+    columns = []
+    factor = xp.ones_like(j)
+    for k in range(orders):
+        power_of = xp.clip(j - k, min=0)
+        columns.append(xp.where(j >= k, factor, xp.zeros_like(j)) * x[..., None, :] ** power_of)
+        factor = factor * (j - k)
+    return xp.concat(columns, axis=-1)
 
 
 def _weighted_search(
     spectra: _Spectra, err_r: Array, err_m: Array | None, options: Options, *, xp: Namespace
 ) -> tuple[Array, Array, Array]:
-    """Return maximum-likelihood weights (modes), offset and border flag for known noise in the reference.
+    """Return maximum-likelihood weights (modes), whole-pixel lag and border flag for known noise in the reference.
 
     The common signal S comes first from the auto-powers less the noise, then from these and the cross-power at the
     offset found.
@@ -159,13 +187,13 @@ def _weighted_search(
     weights = filtered(None, gain)
     for _ in range(_WEIGHT_PASSES):
         weighted = spectra.cross * weights
-        offset, on_border = _search(weighted, shape, options.limits, xp=xp)
-        offset = _refine(weighted, offset, shape, xp=xp)[0]
+        lag, on_border = _search(weighted, shape, options.limits, xp=xp)
+        offset = _refined(weighted, lag, shape, xp=xp).offset
         aligned = fourier_translate(spectra.cross, -offset, shape, xp=xp)
         cross = radial_mean(xp.real(aligned), shape, xp=xp)[0]
         gain = _ring_gain(rings._replace(cross=cross), p_r, xp=xp)
         weights = filtered(cross, gain)
-    return weights, offset, on_border
+    return weights, lag, on_border
 
 
 def _ring_gain(rings: Rings, p_r: Array, *, xp: Namespace) -> Array:
@@ -186,8 +214,7 @@ class _Fit(NamedTuple):
 def _fit(
     spectra: _Spectra,
     sides: tuple[Side, Side],
-    offset: Array,
-    hessian: Array,
+    peak: _Peak,
     weights: Array | None,
     dof: int,
     options: Options,
@@ -196,10 +223,9 @@ def _fit(
 ) -> _Fit:
     """Return covariance, gain, background and chi2 at the offset, for the normalised images."""
     reference, moving = sides
-    n, shape, acc = math.prod(spectra.shape), spectra.shape, offset.dtype
+    n, acc = math.prod(spectra.shape), peak.offset.dtype
     rr, mm = (n * inner(side.image, side.image, acc, xp=xp) for side in sides)
-    cross = xp.real(contract(spectra.cross, dft_basis(shape, offset[..., None], xp=xp), xp=xp))
-    cross = xp.reshape(cross, (-1,))
+    cross = peak.value if weights is None else _value(spectra, peak.offset, xp=xp)
     p_r = xp.zeros_like(cross) if reference.err is None else n * reference.err**2
     signal = rr - n * p_r
     scale = xp.ones_like(cross)
@@ -214,13 +240,10 @@ def _fit(
     if options.correlated:
         # the residuals give the shape of the noise, the given errors its level
         level = unit / xp.where(found > 0, found, xp.ones_like(found)) if known else n / dof
-        j = _empirical(spectra, offset, weights, xp=xp) * xp.reshape(level + 0 * found, (-1, 1, 1))
+        j = _empirical(spectra, peak.offset, weights, xp=xp) * xp.reshape(level + 0 * found, (-1, 1, 1))
     else:
-        if reference.err is None and not known:
-            p_r = _reference_noise(spectra, rr, cross, hessian, n * unit / scale**2, xp=xp)
-            p_m = xp.clip(n * unit - scale**2 * p_r, min=0.0)
-        j = _white(spectra, weights, p_r, p_m, scale, reference.err is not None, xp=xp)
-    h = inverse(hessian, xp=xp)
+        j = _white(spectra, weights, p_r, p_m, scale, (rr, cross, peak.hessian), sides, xp=xp)
+    h = inverse(peak.hessian, xp=xp)
     covariance = xp.matmul(xp.matmul(h, j), h)
     chi2 = square / unit if known else dof + 0 * square
     return _Fit(covariance, scale, xp.zeros_like(scale), chi2)
@@ -231,13 +254,9 @@ def _moments(values: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
     ndim = len(shape)
     omegas = angular_frequencies(shape, values, xp=xp)
     columns = [xp.stack([xp.ones_like(o), o, o * o], axis=-1)[None, ...] for o in omegas]
-    columns[-1] = columns[-1] * half_weights(shape, values, xp=xp)[:, None]
-    table = contract(values, columns, xp=xp)
-
-    def entry(i: int, j: int) -> Array:
-        return table[(slice(None), *((a == i) + (a == j) for a in range(ndim)))]
-
-    return symmetric([[entry(i, j) for j in range(ndim)] for i in range(ndim)], xp=xp)
+    half = columns[-1] * half_weights(shape, values, xp=xp)[:, None]
+    table = contract(values, [*columns[:-1], half], xp=xp)
+    return symmetric([[derivative(table, i, j) for j in range(ndim)] for i in range(ndim)], xp=xp)
 
 
 def _empirical(spectra: _Spectra, offset: Array, weights: Array | None, *, xp: Namespace) -> Array:
@@ -252,33 +271,56 @@ def _empirical(spectra: _Spectra, offset: Array, weights: Array | None, *, xp: N
 
 
 def _white(
-    spectra: _Spectra, weights: Array | None, p_r: Array, p_m: Array, scale: Array, given: bool, *, xp: Namespace
+    spectra: _Spectra,
+    weights: Array | None,
+    p_r: Array,
+    p_m: Array,
+    scale: Array,
+    sums: tuple[Array, Array, Array],
+    sides: tuple[Side, Side],
+    *,
+    xp: Namespace,
 ) -> Array:
-    """Return J for white noise of powers P_r and P_m per mode; P_r is `given` or was estimated from the spectra."""
+    """Return J for white noise of powers P_r and P_m per mode; with no error given the two are told apart first."""
     r = power(spectra.reference, xp=xp)
-    lay = functools.partial(column, like=r, xp=xp)
-    if given:
+    if sides[0].err is not None:
+        lay = functools.partial(column, like=r, xp=xp)
         j = r * lay(p_m) + power(spectra.moving, xp=xp) * lay(p_r) - lay(p_r * p_m)
         return _moments(j if weights is None else j * weights * weights, spectra.shape, xp=xp)
-    total = _moments(r, spectra.shape, xp=xp) * (p_m + scale**2 * p_r)[:, None, None]
-    return total - _moments(xp.ones_like(r), spectra.shape, xp=xp) * (scale * p_r)[:, None, None] ** 2
+    slopes = _moments(r, spectra.shape, xp=xp)
+    j = slopes * p_m[:, None, None]
+    if sides[1].err is not None:
+        return j
+    modes = _mode_moments(spectra.shape, p_m, xp=xp)
+    p_r = _reference_noise(slopes, modes, *sums, p_m / scale**2, math.prod(spectra.shape), xp=xp)
+    return j - modes * (scale * p_r)[:, None, None] ** 2
+
+
+def _mode_moments(shape: Sequence[int], like: Array, *, xp: Namespace) -> Array:
+    """Return the sum of (2 pi nu)(2 pi nu)^T over all modes, (1, ndim, ndim): diagonal, as odd terms cancel."""
+    half = half_weights(shape, like, xp=xp)
+    squares = [xp.sum(o * o * (half if i == len(shape) - 1 else 1)) * (math.prod(shape) / shape[i])
+               for i, o in enumerate(angular_frequencies(shape, like, xp=xp))]
+    return (xp.stack(squares)[:, None] * xp.eye(len(shape), dtype=like.dtype, device=device_of(like)))[None, ...]
 
 
 def _reference_noise(
-    spectra: _Spectra, rr: Array, cross: Array, hessian: Array, most: Array, *, xp: Namespace
+    slopes: Array, modes: Array, rr: Array, cross: Array, hessian: Array, most: Array, n: int, *, xp: Namespace
 ) -> Array:
     """Return the power of white noise in the reference that makes its spectrum agree with the cross-spectrum.
 
     The curvature of C holds no noise power, that of the autocorrelation of the reference does; so do their values.
     """
-    n = math.prod(spectra.shape)
-    trace = functools.partial(_trace, xp=xp)
-    g = trace(_moments(power(spectra.reference, xp=xp), spectra.shape, xp=xp))
-    k = trace(_moments(xp.ones_like(xp.real(spectra.reference[:1, ...])), spectra.shape, xp=xp))
-    h = trace(hessian)
+    g, k, h = (_trace(a, xp=xp) for a in (slopes, modes, hessian))
     below = n * h - k * cross
     p = (h * rr - g * cross) / xp.where(below < 0, below, -xp.ones_like(below))
     return xp.where(below < 0, xp.minimum(xp.clip(p, min=0.0), most), xp.zeros_like(p))
+
+
+def _value(spectra: _Spectra, offset: Array, *, xp: Namespace) -> Array:
+    """Return N C at the offset, without weights."""
+    table = contract(spectra.cross, dft_basis(spectra.shape, offset[..., None], xp=xp), xp=xp)
+    return xp.reshape(xp.real(table), (-1,))
 
 
 def _trace(a: Array, *, xp: Namespace) -> Array:

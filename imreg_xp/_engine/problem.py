@@ -26,11 +26,14 @@ class Side(NamedTuple):
     image: Array
     valid: Array | None
     err: Any
+    masked: bool = False
+    """A mask or an error map was given: some pixels count less than others whatever their values are."""
 
     @property
     def ndim(self) -> int:
         """Number of image axes."""
-        return int(self.image.ndim) - 1
+        ndim: int = self.image.ndim - 1
+        return ndim
 
 
 class Norm(NamedTuple):
@@ -86,21 +89,27 @@ def _centred(side: Side, centre: bool, *, xp: Namespace) -> tuple[Side, Norm]:
     centred = x - column(mean, x, xp=xp)
     if side.valid is not None:
         centred = xp.where(side.valid, centred, xp.zeros_like(x))
-    spread = xp.max(abs(centred), axis=axes)
+    spread = _largest(centred, xp=xp)
     flat = ~(spread > 8 * xp.finfo(x.dtype).eps * abs(mean))
     if centre:
         return side._replace(image=centred), Norm(xp.astype(mean, acc), xp.astype(spread, acc), flat)
     if side.valid is not None:
         x = xp.where(side.valid, x, xp.zeros_like(x))
-    top = xp.astype(xp.max(abs(x), axis=axes), acc)
+    top = xp.astype(_largest(x, xp=xp), acc)
     return side._replace(image=x), Norm(xp.zeros_like(top), top, flat)
+
+
+def _largest(x: Array, *, xp: Namespace) -> Array:
+    """Return the largest absolute value per item, with no map of absolute values."""
+    axes = over_image(x)
+    return xp.maximum(xp.max(x, axis=axes), -xp.min(x, axis=axes))
 
 
 def _scaled(side: Side, norm: Norm, top: Array, *, xp: Namespace) -> tuple[Side, Norm]:
     err = side.err
     if err is not None:
         err = err / (top if err.ndim == 1 else column(top, side.image, xp=xp))
-    return Side(side.image * column(1 / top, side.image, xp=xp), side.valid, err), norm._replace(top=top)
+    return side._replace(image=side.image * column(1 / top, side.image, xp=xp), err=err), norm._replace(top=top)
 
 
 def precision(side: Side, *, xp: Namespace) -> Array:

@@ -79,19 +79,21 @@ def finish(
     variance = xp.sum(covariance * unit, axis=-1)
     ok = xp.all(xp.isfinite(variance) & (variance >= 0), axis=-1) & xp.isfinite(scale)
     error = xp.sqrt(xp.where(ok[:, None], variance, xp.zeros_like(variance)))
-    flags = dict(flags)
-    moving_still = xp.any(abs(step) > xp.clip(_STEP_IN_ERRORS * error, min=_STEP), axis=-1)
-    flags[Status.NOT_CONVERGED] = flags[Status.NOT_CONVERGED] | moving_still | ~ok
+    still_moving = xp.any(abs(step) > xp.clip(_STEP_IN_ERRORS * error, min=_STEP), axis=-1)
     far = xp.asarray(list(limits), dtype=offset.dtype, device=device_of(offset))
-    flags[Status.SEARCH_BORDER] = flags[Status.SEARCH_BORDER] | xp.any(abs(offset) > far, axis=-1)
-    # what cannot be aligned at all says that alone, and no pixels are no flat image
-    flags[Status.FLAT_IMAGE] = flags[Status.FLAT_IMAGE] & ~flags[Status.TOO_FEW_VALID]
-    hopeless = flags[Status.FLAT_IMAGE] | flags[Status.TOO_FEW_VALID]
+    few = flags[Status.TOO_FEW_VALID]
+    # no pixels are no flat image, and what cannot be aligned at all says that alone
+    flat = flags[Status.FLAT_IMAGE] & ~few
+    hopeful = ~(flat | few)
+    raised = {
+        Status.TOO_FEW_VALID: few,
+        Status.FLAT_IMAGE: flat,
+        Status.NOT_CONVERGED: hopeful & (flags[Status.NOT_CONVERGED] | still_moving | ~ok),
+        Status.SEARCH_BORDER: hopeful & (flags[Status.SEARCH_BORDER] | xp.any(abs(offset) > far, axis=-1)),
+    }
     status = xp.zeros(offset.shape[:1], dtype=xp.int32, device=device_of(offset))
-    for flag, raised in flags.items():
-        if flag not in (Status.FLAT_IMAGE, Status.TOO_FEW_VALID):
-            raised = raised & ~hopeless
-        status = status + flag.value * xp.astype(raised, xp.int32)
+    for flag, where in raised.items():
+        status = status + flag.value * xp.astype(where, xp.int32)
     good = status == 0
     mean_r, top_r, mean_m, top_m = norms[0].mean, norms[0].top, norms[1].mean, norms[1].top
     scale = scale * top_m / top_r

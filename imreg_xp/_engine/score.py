@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .._array import Array, Namespace, device_of
-from ..fft_tools._dft import contract, dft_basis, fourier_translate, rfft
+from ..fft_tools._dft import contract, derivative, dft_basis, fourier_translate, rfft
 from ._linalg import inverse, symmetric
 from .extend import Field, sample, slopes_of
 from .problem import Options, column, inner, over_image
@@ -68,11 +68,6 @@ def _columns(grid: Sequence[int], like: Array, ndim: int, *, xp: Namespace) -> l
     return dft_basis(grid, xp.zeros((1, ndim, 1), dtype=like.dtype, device=device_of(like)), orders=3, conjugate=True, xp=xp)
 
 
-def _entry(table: Array, *axes: int) -> Array:
-    """Pick the derivative along `axes` from a table (batch, orders, ..., orders)."""
-    return table[(slice(None), *(axes.count(a) for a in range(table.ndim - 1)))]
-
-
 def gain_and_background(
     value: Array, frozen: Frozen, options: Options, *, xp: Namespace
 ) -> tuple[Array, Array, Array]:
@@ -109,8 +104,8 @@ def newton_step(
     scale, background, weighted = gain_and_background(value, frozen, options, xp=xp)
     data = frozen.data_spectrum - column(background, frozen.data_spectrum, xp=xp) * frozen.weight_spectrum
     table = xp.real(contract(xp.conj(data) * filtered, _columns(grid, offset, ndim, xp=xp), xp=xp))
-    u = [-_entry(table, i) - scale * inner(weighted, q, acc, xp=xp) for i, q in enumerate(slopes)]
-    d = symmetric([[-_entry(table, i, j) for j in range(ndim)] for i in range(ndim)], xp=xp)
+    u = [-derivative(table, i) - scale * inner(weighted, q, acc, xp=xp) for i, q in enumerate(slopes)]
+    d = symmetric([[-derivative(table, i, j) for j in range(ndim)] for i in range(ndim)], xp=xp)
     return _solve(d, xp.stack(u, axis=-1), xp=xp)[0]
 
 
@@ -147,7 +142,7 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
     rows = []
     for i, a in enumerate(spectra):
         table = xp.real(contract(xp.conj(a) * moved, columns, xp=xp))
-        rows.append([-scale * _entry(table, j) - _entry(bend, i, j) for j in range(ndim)])
+        rows.append([-scale * derivative(table, j) - derivative(bend, i, j) for j in range(ndim)])
     d = symmetric(rows, xp=xp)
     step, usable = _solve(d, u, xp=xp)
     return Score(step, usable, d, scale, background, residual, spectrum, slopes, spectra)

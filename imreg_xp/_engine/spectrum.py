@@ -153,15 +153,19 @@ def ml_weights(
     signal = xp.where(x > _SIGNIFICANT * error, x, xp.zeros_like(x)) / _safe(s, xp=xp)
     trust = modes / _safe(r * m, xp=xp)
 
-    def leftover(total: Array, part: Array, known: Array | None) -> Array:
+    def noise_power(total: Array, part: Array, known: Array | None) -> Array:
         if known is not None:
             return known[:, None] + xp.zeros_like(total)
         rest = xp.sum(trust * (total - part), axis=1, keepdims=True) / _safe(xp.sum(trust, axis=1, keepdims=True), xp=xp)
         variance = xp.sum(modes * total, axis=1, keepdims=True) / xp.sum(modes, axis=1, keepdims=True)
         return xp.maximum(rest, _FLOOR * variance) + 0 * total
 
-    p_r = leftover(r, signal, noise[0])
-    p_m = leftover(m, s * s * signal, noise[1])
+    p_r = noise_power(r, signal, noise[0])
+    p_m = noise_power(m, s * s * signal, noise[1])
+    # a ring too faint to show in the cross-power may show in a reference with less noise
+    beyond = r - p_r
+    seen = beyond > _SIGNIFICANT * r * xp.sqrt(2 / modes)
+    signal = xp.where(signal > 0, signal, xp.where(seen, beyond, xp.zeros_like(beyond)))
     w = s * signal / _safe(p_r * p_m + s * s * signal * p_r + signal * p_m, xp=xp)
     best = xp.max(w, axis=1, keepdims=True)
     # no significant ring at all: plain correlation

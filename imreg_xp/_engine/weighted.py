@@ -98,7 +98,11 @@ def _freeze(
     weight, unit, binary = _combined(reference, moving, field, offset, w, scale, xp=xp)
     residual = image - column(scale, value, xp=xp) * value - column(background, value, xp=xp)
     window = xp.astype(soft_window(field, offset, shape, xp=xp), value.dtype)
-    residual = xp.where(weight > 0, residual, xp.zeros_like(residual))
+    # white residuals of the level that the weights make of theirs
+    level = xp.sum(xp.astype(weight > 0, acc), axis=over_image(weight)) / xp.clip(
+        xp.sum(weight, axis=over_image(weight), dtype=acc), min=1e-30
+    )
+    residual = residual * xp.sqrt(weight * column(level, weight, xp=xp))
     rings = _rings(value, residual, window, scale, field.grid, xp=xp)
     attenuated = attenuation(rings, xp=xp) if options.fit_scale else none
     gains = ml_weights(rings, scale * attenuated, xp=xp)
@@ -134,7 +138,10 @@ def _combined(
     maps = e_m.ndim > 1 or (e_r is not None and e_r.ndim > 1)
     square_m = e_m**2
     if e_r is None:
-        best = square_m if e_m.ndim == 1 else xp.min(xp.where(w > 0, square_m, math.inf), axis=over_image(w))
+        # of the whole image, as the relative weights are
+        best = square_m
+        if maps:
+            best = xp.min(xp.where(moving.valid, square_m, xp.full_like(square_m, math.inf)), axis=over_image(w))
         return w, xp.astype(best, offset.dtype) + 0 * scale, not maps
     if not maps:
         return w, square_m + scale**2 * e_r**2, True

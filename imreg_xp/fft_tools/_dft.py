@@ -21,13 +21,16 @@ __all__ = [
     "angular_frequencies",
     "axes_of",
     "contract",
+    "derivative",
     "dft_basis",
     "fourier_translate",
     "frequencies",
     "half_weights",
     "irfft",
+    "part",
     "phasor",
     "rfft",
+    "taylor_basis",
 ]
 
 
@@ -101,6 +104,27 @@ def dft_basis(
             weight = xp.astype(_half_weight(nu, nyquist, xp=xp), dtype)
             stack = [s * weight[:, None] for s in stack]
         columns.append(xp.concat(stack, axis=-1))
+    return columns
+
+
+def taylor_basis(shape: Sequence[int], at: Array, orders: int, *, xp: Namespace) -> list[Array]:
+    r"""Return per axis the columns (batch, modes, orders) of the Taylor coefficients at one point (batch, ndim).
+
+    Column j is :math:`(2\pi i\nu)^j e^{2\pi i\nu x} / j!`, with the weights of the half axis.
+    """
+    columns = []
+    for axis, (n, nu) in enumerate(zip(shape, frequencies(shape, at, xp=xp), strict=True)):
+        nyquist = _nyquist(nu, n)
+        e = phasor(nu, at[:, axis, None], 1.0, xp=xp)
+        omega = xp.where(nyquist, xp.zeros_like(nu), 2 * math.pi * nu)[:, None]
+        j = xp.arange(1, orders, dtype=nu.dtype, device=device_of(at))
+        steps = xp.astype(omega / j, e.dtype) * 1j
+        value = xp.where(nyquist[:, None], xp.astype(xp.real(e), e.dtype), e)
+        higher = xp.cumulative_prod(steps, axis=-1) * e
+        stack = xp.concat([value, higher], axis=-1)
+        if axis == len(shape) - 1:
+            stack = stack * xp.astype(_half_weight(nu, nyquist, xp=xp), stack.dtype)[:, None]
+        columns.append(stack)
     return columns
 
 
@@ -190,6 +214,16 @@ def fourier_translate(spectrum: Array, offset: Array, shape: Sequence[int], *, x
         e = xp.reshape(xp.astype(e, spectrum.dtype), (e.shape[0], *along(n=e.shape[1], axis=axis, ndim=ndim)))
         spectrum = spectrum * e
     return spectrum
+
+
+def derivative(table: Array, *axes: int) -> Array:
+    """Pick the mixed derivative along `axes` from a table (batch, orders, ..., orders) made by `dft_basis` columns."""
+    return table[(slice(None), *(axes.count(a) for a in range(table.ndim - 1)))]
+
+
+def part(x: Array, axis: int, start: int | None, stop: int | None) -> Array:
+    """Return a slice of `x` along one axis."""
+    return x[(*(slice(None),) * axis, slice(start, stop), ...)]
 
 
 def along(*, n: int, axis: int, ndim: int) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,10 +57,7 @@ def fourier_shift(image: Array, shift: Any, *, ndim: int | None = None) -> Array
     flat, offsets, lead = per_item_shift(image, shift, ndim, xp=xp)
     shape = tuple(flat.shape[1:])
     spectrum = rfft(flat, len(shape), xp=xp)
-    size = 1
-    for n in shape:
-        size *= n
-    moved = irfft(fourier_translate(spectrum, offsets, shape, xp=xp), shape, xp=xp) / size
+    moved = irfft(fourier_translate(spectrum, offsets, shape, xp=xp), shape, xp=xp) / math.prod(shape)
     return xp.reshape(moved, (*lead, *shape))
 
 
