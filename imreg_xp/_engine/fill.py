@@ -10,8 +10,8 @@ from ..fft_tools._dft import along, axes_of, frequencies, irfft, rfft
 
 __all__ = ["crop", "fill_invalid", "gaussian"]
 
-_SCALES = (16.0, 4.0, 1.0)
-_RELAX_STEPS = 6
+_SCALES = (16.0, 8.0, 4.0, 2.0, 1.0, 0.7)
+_RELAX_STEPS = 8
 
 
 def crop(image: Array, shape: Sequence[int]) -> Array:

@@ -30,13 +30,13 @@ from ..fft_tools._dft import (
 )
 from ._linalg import inverse, symmetric
 from .peaks import argmax, lags
-from .problem import Options, Side, column, inner, normalised
+from .problem import Norm, Options, Side, column, inner, normalised, over_image
 from .result import Registration, Status, finish
 from .spectrum import Rings, ml_weights, power, radial_mean, spread, white_floor
 
 __all__ = ["solve"]
 
-_NEWTON_STEPS = 4
+_NEWTON_STEPS = 3
 _WEIGHT_PASSES = 1
 _FINE = 8  # samples per pixel of the local grid
 _REACH = 1.0  # pixels it reaches around the whole-pixel peak
@@ -63,7 +63,7 @@ class _Spectra(NamedTuple):
 
 def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> Registration:
     """Register `moving` on `reference`, both (batch, ...); errors are numbers per item or None."""
-    (reference, norm_r), (moving, norm_m) = normalised(reference, moving, options, xp=xp)
+    (reference, norm_r), (moving, norm_m) = _prepared(reference, moving, options, xp=xp)
     shape = tuple(reference.image.shape[1:])
     r, m = (rfft(side.image, side.ndim, xp=xp) for side in (reference, moving))
     spectra = _Spectra(r, m, xp.conj(r) * m, shape)
@@ -100,6 +100,22 @@ def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> 
     )
 
 
+def _prepared(
+    reference: Side, moving: Side, options: Options, *, xp: Namespace
+) -> tuple[tuple[Side, Norm], tuple[Side, Norm]]:
+    """Bring the images to a common scale; double precision needs none, as the mean is a mode of its own here."""
+    if xp.finfo(reference.image.dtype).bits < 64:
+        return normalised(reference, moving, options, xp=xp)
+
+    def as_it_is(side: Side) -> tuple[Side, Norm]:
+        axes = over_image(side.image)
+        high, low = xp.max(side.image, axis=axes), xp.min(side.image, axis=axes)
+        flat = ~(high - low > 8 * xp.finfo(high.dtype).eps * xp.maximum(abs(high), abs(low)))
+        return side, Norm(xp.zeros_like(high), xp.ones_like(high), flat)
+
+    return as_it_is(reference), as_it_is(moving)
+
+
 def _search(cross: Array, shape: Sequence[int], limits: Sequence[float], *, xp: Namespace) -> tuple[Array, Array]:
     """Return the whole-pixel lag of the maximum of C, and whether it is at the limits of the search."""
     values = irfft(cross, shape, xp=xp)
@@ -126,11 +142,12 @@ def _refined(cross: Array, lag: Array, shape: Sequence[int], *, xp: Namespace) -
     taylor = xp.real(contract(cross, taylor_basis(shape, lag, _ORDERS, xp=xp), xp=xp))
     count = round(_FINE * _REACH)
     around = xp.arange(-count, count + 1, dtype=lag.dtype, device=device_of(lag)) / _FINE
-    powers = _powers(around, 1, xp=xp)[None, ...]
-    best = argmax(contract(taylor, [powers] * ndim, xp=xp), xp=xp)
+    values = xp.matrix_transpose(_powers(around, xp=xp)[..., 0])[None, ...]
+    best = argmax(contract(taylor, [values] * ndim, xp=xp), xp=xp)
     offset = (xp.astype(best, lag.dtype) - count) / _FINE
     for k in range(_NEWTON_STEPS + 1):
-        table = contract(taylor, [_powers(offset[:, i, None], 3, xp=xp) for i in range(ndim)], xp=xp)
+        powers = _powers(offset, xp=xp)
+        table = contract(taylor, [powers[:, i, ...] for i in range(ndim)], xp=xp)
         hessian = symmetric([[-derivative(table, i, j) for j in range(ndim)] for i in range(ndim)], xp=xp)
         gradient = xp.stack([derivative(table, i) for i in range(ndim)], axis=-1)
         step = xp.matmul(inverse(hessian, xp=xp), gradient[..., None])[..., 0]
@@ -141,19 +158,15 @@ def _refined(cross: Array, lag: Array, shape: Sequence[int], *, xp: Namespace) -
     return _Peak(lag + offset, step, derivative(table), hessian)
 
 
-def _powers(x: Array, orders: int, *, xp: Namespace) -> Array:
-    """Return columns (..., _ORDERS, points * orders) with which Taylor coefficients c_j give values and derivatives.
+def _powers(x: Array, *, xp: Namespace) -> Array:
+    """Return columns (..., _ORDERS, 3) with which Taylor coefficients c_j give value, first and second derivative.
 
     The coefficients are derivatives over j!, so the k-th derivative has the column j! / (j - k)! x^(j - k).
     """
-    j = xp.arange(_ORDERS, dtype=x.dtype, device=device_of(x))[:, None]
-    columns = []
-    factor = xp.ones_like(j)
-    for k in range(orders):
-        power_of = xp.clip(j - k, min=0)
-        columns.append(xp.where(j >= k, factor, xp.zeros_like(j)) * x[..., None, :] ** power_of)
-        factor = factor * (j - k)
-    return xp.concat(columns, axis=-1)
+    falling = [[1.0, 1.0 * j, 1.0 * j * (j - 1)] for j in range(_ORDERS)]
+    left = [[1.0 * max(j - k, 0) for k in range(3)] for j in range(_ORDERS)]
+    factor, power_of = (xp.asarray(t, dtype=x.dtype, device=device_of(x)) for t in (falling, left))
+    return factor * x[..., None, None] ** power_of
 
 
 def _weighted_search(
@@ -167,6 +180,8 @@ def _weighted_search(
     n, shape = math.prod(spectra.shape), spectra.shape
     r, modes = radial_mean(power(spectra.reference, xp=xp), shape, xp=xp)
     m = radial_mean(power(spectra.moving, xp=xp), shape, xp=xp)[0]
+    # ring 0 is the mean, which tells nothing of the offset
+    r, m = (xp.concat([a[:, 1:2], a[:, 1:]], axis=1) for a in (r, m))
     p_r = xp.astype(err_r, r.dtype) ** 2 * n
     p_m = white_floor(m, shape, xp=xp) if err_m is None else xp.astype(err_m, r.dtype) ** 2 * n
     p_r, p_m = p_r + 0 * m[:, 0], p_m + 0 * m[:, 0]
@@ -191,6 +206,7 @@ def _weighted_search(
         offset = _refined(weighted, lag, shape, xp=xp).offset
         aligned = fourier_translate(spectra.cross, -offset, shape, xp=xp)
         cross = radial_mean(xp.real(aligned), shape, xp=xp)[0]
+        cross = xp.concat([cross[:, 1:2], cross[:, 1:]], axis=1)
         gain = _ring_gain(rings._replace(cross=cross), p_r, xp=xp)
         weights = filtered(cross, gain)
     return weights, lag, on_border
@@ -226,6 +242,10 @@ def _fit(
     n, acc = math.prod(spectra.shape), peak.offset.dtype
     rr, mm = (n * inner(side.image, side.image, acc, xp=xp) for side in sides)
     cross = peak.value if weights is None else _value(spectra, peak.offset, xp=xp)
+    mean = (slice(None), *(0,) * len(spectra.shape))
+    mean_r, mean_m = (xp.astype(xp.real(a[mean]), acc) for a in spectra[:2])
+    if options.fit_background:
+        rr, mm, cross = rr - mean_r**2, mm - mean_m**2, cross - mean_r * mean_m
     p_r = xp.zeros_like(cross) if reference.err is None else n * reference.err**2
     signal = rr - n * p_r
     scale = xp.ones_like(cross)
@@ -246,7 +266,8 @@ def _fit(
     h = inverse(peak.hessian, xp=xp)
     covariance = xp.matmul(xp.matmul(h, j), h)
     chi2 = square / unit if known else dof + 0 * square
-    return _Fit(covariance, scale, xp.zeros_like(scale), chi2)
+    background = (mean_m - scale * mean_r) / n if options.fit_background else xp.zeros_like(scale)
+    return _Fit(covariance, scale, background, chi2)
 
 
 def _moments(values: Array, shape: Sequence[int], *, xp: Namespace) -> Array:

@@ -162,10 +162,11 @@ def ml_weights(
 
     p_r = noise_power(r, signal, noise[0])
     p_m = noise_power(m, s * s * signal, noise[1])
-    # a ring too faint to show in the cross-power may show in a reference with less noise
-    beyond = r - p_r
-    seen = beyond > _SIGNIFICANT * r * xp.sqrt(2 / modes)
-    signal = xp.where(signal > 0, signal, xp.where(seen, beyond, xp.zeros_like(beyond)))
+    if noise[0] is None:
+        # a ring too faint to show in the cross-power may show in a reference with hardly any noise
+        beyond = r - p_r
+        seen = beyond > 2 * _SIGNIFICANT * r * xp.sqrt(2 / modes)
+        signal = xp.where(signal > 0, signal, xp.where(seen, beyond, xp.zeros_like(beyond)))
     w = s * signal / _safe(p_r * p_m + s * s * signal * p_r + signal * p_m, xp=xp)
     best = xp.max(w, axis=1, keepdims=True)
     # no significant ring at all: plain correlation
