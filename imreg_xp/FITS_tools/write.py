@@ -1,0 +1,221 @@
+"""Writing the aligned image and the corrected header; a file is there whole, or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+from astropy.io import fits
+
+from .. import apply_shift
+from .._version import __version__
+from .align import Alignment
+from .errors import InputError
+from .hdus import open_fits
+from .reprojecting import Plane, resample
+from .sky import Correction, corrected_wcs, units_per_degree
+
+__all__ = [
+    "aligned_image",
+    "atomic",
+    "corrected_header",
+    "save_aligned",
+    "save_corrected",
+    "write_aligned",
+    "write_corrected",
+]
+
+# what the aligned image keeps of the moving image's header; its coordinates are the reference's
+_KEPT = ("OBJECT", "TELESCOP", "INSTRUME", "DETECTOR", "FILTER", "WAVELNTH", "DATE-OBS", "EXPTIME", "BUNIT")
+
+
+@contextmanager
+def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; what is written there becomes `path` when the block ends well.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    final = Path(path)
+    temporary = final.with_name(f".{uuid4().hex[:8]}-{final.name}")
+    try:
+        yield temporary
+        temporary.replace(final)
+    except OSError as error:
+        msg = f"{final}: cannot be written ({error.strerror or error})"
+        raise InputError(msg) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def aligned_image(alignment: Alignment, *, corrected: bool = True) -> np.ndarray:
+    """Return the moving image on the reference's pixel grid, NaN where it holds nothing.
+
+    It is resampled once: by `apply_shift` where the grids are alike, else from the original pixels with the corrected
+    coordinates.
+
+    Parameters
+    ----------
+    alignment : Alignment
+        A found shift.
+    corrected : bool
+        False: as it lies without the shift.
+    """
+    moving = alignment.moving.image
+    ny, nx = alignment.reference.image.shape
+    pixels = moving.astype(np.float64)
+    valid = np.isfinite(pixels)
+    correction = alignment.correction
+    if alignment.reprojected and alignment.systems is not None and correction is not None:
+        source, target = alignment.systems
+        if corrected:
+            source = corrected_wcs(source, correction.keyword, correction.change)
+        image = resample(Plane(pixels, valid, None), source, target, (ny, nx)).image
+    elif corrected:
+        shift = np.asarray(alignment.registration.shift, dtype=float)
+        whole = np.round(shift).astype(int)
+        image = _placed(np.asarray(apply_shift(pixels, shift - whole, valid=valid)), whole, (ny, nx))
+    else:
+        image = _placed(pixels, np.zeros(2, dtype=int), (ny, nx))
+    return image.astype(moving.dtype)
+
+
+def _placed(image: np.ndarray, at: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Lay an image with its pixel (0, 0) on pixel `at` of a NaN image of another shape."""
+    out = np.full(shape, np.nan)
+    low = np.maximum(at, 0)
+    high = np.minimum(at + image.shape, shape)
+    if (high > low).all():
+        inside = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        out[inside] = image[tuple(slice(a, b) for a, b in zip(low - at, high - at, strict=True))]
+    return out
+
+
+def write_aligned(alignment: Alignment, path: str | os.PathLike[str]) -> None:
+    """Write `aligned_image` with the reference's coordinates, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    with atomic(path) as temporary:
+        save_aligned(alignment, temporary)
+
+
+def save_aligned(alignment: Alignment, path: Path) -> None:
+    """Write `aligned_image` to a name that `atomic` gave."""
+    reference, moving = alignment.reference, alignment.moving
+    header = fits.Header()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if reference.wcs is not None:
+            # relax: distortion polynomials too
+            header.update(reference.wcs.to_header(relax=True))
+        for key in _KEPT:
+            if moving.header is not None and moving.header.get(key) not in (None, ""):
+                header[key] = (moving.header[key], moving.header.comments[key])
+        for line in (f"{_ascii(moving.name)} resampled onto {_ascii(reference.name)}", *_history(alignment)):
+            header["HISTORY"] = f"imreg-xp {__version__}: {line}"
+        fits.PrimaryHDU(aligned_image(alignment), header).writeto(path)
+
+
+def _ascii(text: str) -> str:
+    """Return text that a FITS card can hold."""
+    return text.encode("ascii", "backslashreplace").decode().replace("\n", "\\n")
+
+
+def _history(alignment: Alignment) -> list[str]:
+    x, y = alignment.shift_xy
+    ex, ey = np.sqrt(np.diag(alignment.covariance_xy))
+    lines = [
+        f"reference {_ascii(alignment.reference.name)}",
+        f"shift x = {x:+.5f} +- {ex:.5f} reference pixels",
+        f"shift y = {y:+.5f} +- {ey:.5f} to match the reference",
+    ]
+    if alignment.sky is not None:
+        s = alignment.sky
+        lines.append(f"offset east = {s.east:+.5g} +- {s.east_err:.2g} arcsec")
+        lines.append(f"offset north = {s.north:+.5g} +- {s.north_err:.2g} from the old header")
+    return lines
+
+
+def corrected_header(alignment: Alignment, header: fits.Header | None = None) -> fits.Header:
+    """Return a copy of the moving image's header whose positions agree with the reference.
+
+    Only CRPIX (or CRVAL, where that leaves less) changes; HISTORY says how.
+
+    Parameters
+    ----------
+    alignment : Alignment
+        A found shift.
+    header : Header, optional
+        The header to correct instead: the same one as it stands in the file.
+
+    Raises
+    ------
+    InputError
+        One of the images has no coordinate system, or there is no reliable shift.
+    """
+    correction, moving = alignment.correction, alignment.moving
+    if correction is None or moving.header is None:
+        msg = f"{moving.name}: no header to correct, it takes a shift and coordinate systems in both images"
+        raise InputError(msg)
+    new = (moving.header if header is None else header).copy()
+    old = {}
+    for axis, change in zip(moving.axes, correction.change, strict=True):
+        key = f"{correction.keyword}{axis}"
+        old[key] = new.get(key, 0.0)
+        new[key] = old[key] + float(change) * _unit(new, correction, axis)
+    # it covers the header, which is another one now; DATASUM, of the data, stays true
+    new.remove("CHECKSUM", ignore_missing=True)
+    before = ", ".join(f"{key} = {value!r}" for key, value in old.items())
+    for line in (*_history(alignment), f"before: {before}"):
+        new["HISTORY"] = f"imreg-xp {__version__}: {line}"
+    return new
+
+
+def _unit(header: fits.Header, correction: Correction, axis: int) -> float:
+    on_sky = "-" in str(header.get(f"CTYPE{axis}", ""))
+    return units_per_degree(header, axis) if correction.keyword == "CRVAL" and on_sky else 1.0
+
+
+def write_corrected(alignment: Alignment, path: str | os.PathLike[str]) -> None:
+    """Copy the moving image's file with one header corrected: every other byte of the FITS stream stays as it is.
+
+    Raises
+    ------
+    InputError
+        The image is not from a file, has no coordinates to correct, or the file cannot be written.
+    """
+    with atomic(path) as temporary:
+        save_corrected(alignment, temporary)
+
+
+def save_corrected(alignment: Alignment, path: Path) -> None:
+    """Write the copy with the corrected header to a name that `atomic` gave."""
+    moving = alignment.moving
+    if moving.path is None or moving.hdu is None:
+        msg = f"{moving.name}: is not from a file, there is nothing to copy; see corrected_header"
+        raise InputError(msg)
+    # bytes as they lie in the file: astropy writes some images in another way than it read them
+    with open_fits(moving.path, moving.name) as hdus:
+        place = hdus[moving.hdu].fileinfo()
+        stream = place["file"]
+        stream.seek(0)
+        content = stream.read()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        old = fits.Header.fromstring(content[place["hdrLoc"] : place["datLoc"]])
+        header = corrected_header(alignment, old).tostring().encode("ascii", "replace")
+    content = content[: place["hdrLoc"]] + header + content[place["datLoc"] :]
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
