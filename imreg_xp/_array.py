@@ -78,7 +78,8 @@ def array_namespace(*, use_numpy_fft: bool = False, **arrays: Array) -> Namespac
             raise TypeError(msg)
         first = first or name
         if compat.array_namespace(array) is not compat.array_namespace(given[first]):
-            msg = f"`{name}` must be from the same array library as `{first}`, got {_library(array)} and {_library(given[first])}"
+            got = f"{_library(array)} and {_library(given[first])}"
+            msg = f"`{name}` must be from the same array library as `{first}`, got {got}"
             raise TypeError(msg)
         if device_of(array) != device_of(given[first]):
             msg = f"`{name}` must be on the device of `{first}`, got {device_of(array)} and {device_of(given[first])}"

@@ -36,7 +36,7 @@ def image_pair(
     error_names: tuple[str, str] | None = None,
 ) -> tuple[tuple[Side, Side], tuple[int, ...]]:
     """Check two images with their errors and masks; return them with a flat batch, and the batch shape."""
-    if isinstance(ndim, bool) or not isinstance(ndim, int) or not 1 <= ndim <= 3:
+    if ndim not in (1, 2, 3):
         msg = f"`ndim` must be 1, 2 or 3, got {ndim!r}"
         raise ValueError(msg)
     labels = error_names or (f"{names[0]}_err", f"{names[1]}_err")
@@ -117,7 +117,14 @@ def _limits(max_shift: float | Sequence[float] | None, longest: tuple[int, ...])
 
 
 def one_image(
-    image: Array, err: Any, valid: Array | None, lead: tuple[int, ...], ndim: int, *, names: Sequence[str], xp: Namespace
+    image: Array,
+    err: Any,
+    valid: Array | None,
+    lead: tuple[int, ...],
+    ndim: int,
+    *,
+    names: Sequence[str],
+    xp: Namespace,
 ) -> Side:
     """Flatten the batch, find the valid pixels, and make every pixel and error a finite number.
 

@@ -7,7 +7,7 @@ import warnings
 from typing import Any, Literal
 
 import scipy.fft
-import scipy.stats
+import scipy.special
 
 from ._array import Array, Namespace, accumulator_dtype, array_namespace, device_of, to_host
 from ._engine import solve
@@ -90,8 +90,8 @@ def chi2_shift(
     Notes
     -----
     The errors are :math:`\sqrt{q}` times the marginal 1 sigma of `imreg_xp.register`, q the 68.27 % quantile of chi²
-    with `nfitted` degrees of freedom: 1.515 for the default of 2, 1 for ``nfitted=1``. They are computed, not counted in
-    pixels of the chi² array, and hold for noise that is correlated between pixels too.
+    with `nfitted` degrees of freedom: 1.515 for the default of 2, 1 for ``nfitted=1``. They are computed, not counted
+    in pixels of the chi² array, and hold for noise that is correlated between pixels too.
 
     Examples
     --------
@@ -127,7 +127,7 @@ def chi2_shift(
         fit = solve(*sides, options, xp=xp)
         numbers = xp.concat([fit.shift, fit.shift_err], axis=-1)
         sy, sx, ey, ex = (float(v) for v in to_host(numbers)[0][0])
-        factor = math.sqrt(scipy.stats.chi2.ppf(math.erf(1 / math.sqrt(2)), nfitted))
+        factor = math.sqrt(2 * scipy.special.gammaincinv(nfitted / 2, math.erf(1 / math.sqrt(2))))
         errors = (ex * factor, ey * factor)
         result: list[Any] = [-sx, -sy]
         if return_error:
@@ -162,9 +162,7 @@ def _zero_mean(side: Side, *, xp: Namespace) -> Side:
     return side._replace(image=xp.where(side.valid, side.image - mean, xp.zeros_like(side.image)))
 
 
-def _samples_per_pixel(
-    upsample_factor: Any, errors: tuple[float, float], max_nsig: float, max_auto_size: int
-) -> float:
+def _samples_per_pixel(upsample_factor: Any, errors: tuple[float, float], max_nsig: float, max_auto_size: int) -> float:
     """Return the samples per pixel of the chi² array: as asked, or ten to the smaller error within the size allowed."""
     if upsample_factor != "auto":
         return float(upsample_factor)

@@ -34,13 +34,13 @@ def register(
 ) -> Registration:
     r"""Measure the sub-pixel shift between images of the same scene, with its errors.
 
-    The model is :math:`m(x) = s\, r(x + \mathrm{shift}) + b + \mathrm{noise}` with r the reference and m the moving image.
+    The model is :math:`m(x) = s\, r(x + \mathrm{shift}) + b + \mathrm{noise}`, r the reference and m the moving image.
 
     Parameters
     ----------
     reference, moving : array (..., *image axes)
-        Real images. Leading axes broadcast against each other; with ``boundary="overlap"`` the images may differ in size
-        (the shift is then between their pixels (0, 0)).
+        Real images. Leading axes broadcast against each other; with ``boundary="overlap"`` the images may differ in
+        size (the shift is then between their pixels (0, 0)).
     reference_err, moving_err : number or array, optional
         1 sigma noise per pixel, in units of the image. Without `moving_err` the noise level is estimated from the
         residuals; with `moving_err` alone the reference counts as free of noise. With `reference_err` and uniform noise

@@ -1,7 +1,8 @@
 """Small symmetric systems, many at a time, without exceptions.
 
-`linalg.inv` raises on one singular matrix in a batch on some libraries, returns garbage on others and does not broadcast
-on CuPy. Elimination on (..., K, K) arrays with K <= 6 is a few vectorised steps and turns a singular item into NaN.
+`linalg.inv` raises on one singular matrix in a batch on some libraries, returns garbage on others and does not
+broadcast on CuPy. Elimination on (..., K, K) arrays with K <= 6 is a few vectorised steps and turns a singular item
+into NaN.
 """
 
 from __future__ import annotations

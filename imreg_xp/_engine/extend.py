@@ -131,7 +131,7 @@ def soft_window(field: Field, offset: Array, shape: Sequence[int], *, xp: Namesp
 
 
 def roll(image: Array, field: Field, offset: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
-    """Return `image` (same shape as `field`) displaced by the whole-pixel part of `offset`, on the pixels of `shape`."""
+    """Return `image` (shape of `field`) displaced by the whole-pixel part of `offset`, on the pixels of `shape`."""
     spectrum = rfft(image, len(shape), xp=xp, s=field.grid)
     spectrum = fourier_translate(spectrum, xp.round(offset), field.grid, xp=xp)
     return sample(spectrum, field.grid, shape, xp=xp) / math.prod(field.grid)

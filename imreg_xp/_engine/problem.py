@@ -21,7 +21,10 @@ class Options(NamedTuple):
 
 
 class Side(NamedTuple):
-    """One image (batch, ...): pixels, mask (None: all valid) and 1 sigma errors: a map (batch, ...), numbers (batch,) or None."""
+    """One image (batch, ...).
+
+    `valid` None: all pixels are. `err`, 1 sigma: a map (batch, ...), numbers (batch,) or None.
+    """
 
     image: Array
     valid: Array | None
@@ -76,7 +79,7 @@ def normalised(
 
 
 def _centred(side: Side, centre: bool, *, xp: Namespace) -> tuple[Side, Norm]:
-    """Take the mean off, put 0 into invalid pixels, and find the largest absolute value and whether that is rounding."""
+    """Take the mean off, put 0 into invalid pixels, find the largest absolute value and whether it is rounding."""
     x = side.image
     axes = over_image(x)
     acc = accumulator_dtype(x, xp=xp)

@@ -65,12 +65,12 @@ class Score(NamedTuple):
 
 def _columns(grid: Sequence[int], like: Array, ndim: int, *, xp: Namespace) -> list[Array]:
     """Return the columns that turn a cross-spectrum into a correlation at lag 0 and its derivatives in the offset."""
-    return dft_basis(grid, xp.zeros((1, ndim, 1), dtype=like.dtype, device=device_of(like)), orders=3, conjugate=True, xp=xp)
+    return dft_basis(
+        grid, xp.zeros((1, ndim, 1), dtype=like.dtype, device=device_of(like)), orders=3, conjugate=True, xp=xp
+    )
 
 
-def gain_and_background(
-    value: Array, frozen: Frozen, options: Options, *, xp: Namespace
-) -> tuple[Array, Array, Array]:
+def gain_and_background(value: Array, frozen: Frozen, options: Options, *, xp: Namespace) -> tuple[Array, Array, Array]:
     """Return gain and background of `moving` by weighted least squares at one offset, and w times the model."""
     acc = frozen.total.dtype
     weighted = frozen.weight * value

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._array import Array, Namespace, accumulator_dtype, constant, device_of
+from .._array import Array, Namespace, accumulator_dtype, constant
 
 __all__ = ["Rings", "attenuation", "ml_weights", "power", "radial_mean", "smooth", "spread", "white_floor", "wiener"]
 
@@ -26,7 +26,7 @@ _FLOOR = 1e-6  # least noise power, in units of the image variance: what interpo
 
 
 class Rings(NamedTuple):
-    """Radial means (batch, rings) of reference and moving power and of the real cross-power; independent modes per ring."""
+    """Radial means (batch, rings) of the powers and the real cross-power, and the independent modes per ring."""
 
     reference: Array
     moving: Array
@@ -110,6 +110,11 @@ def white_floor(rings: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
     return xp.mean(rings[:, (3 * top) // 4 : top + 1], axis=1)
 
 
+def _mean(x: Array, weight: Array, *, xp: Namespace) -> Array:
+    """Return the weighted mean over the rings, (batch, 1)."""
+    return xp.sum(weight * x, axis=1, keepdims=True) / _safe(xp.sum(weight, axis=1, keepdims=True), xp=xp)
+
+
 def wiener(spectrum: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
     """Return the filter sqrt(S / (S + P)), P the noise floor of the isotropic spectrum S + P."""
     total = smooth(radial_mean(power(spectrum, xp=xp), shape, xp=xp)[0], xp=xp)
@@ -156,9 +161,8 @@ def ml_weights(
     def noise_power(total: Array, part: Array, known: Array | None) -> Array:
         if known is not None:
             return known[:, None] + xp.zeros_like(total)
-        rest = xp.sum(trust * (total - part), axis=1, keepdims=True) / _safe(xp.sum(trust, axis=1, keepdims=True), xp=xp)
-        variance = xp.sum(modes * total, axis=1, keepdims=True) / xp.sum(modes, axis=1, keepdims=True)
-        return xp.maximum(rest, _FLOOR * variance) + 0 * total
+        rest = _mean(total - part, trust, xp=xp)
+        return xp.maximum(rest, _FLOOR * _mean(total, modes, xp=xp)) + 0 * total
 
     p_r = noise_power(r, signal, noise[0])
     p_m = noise_power(m, s * s * signal, noise[1])

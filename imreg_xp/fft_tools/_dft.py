@@ -1,7 +1,7 @@
 r"""Fourier operators on coordinates: the one place that knows frequencies, phases and the Nyquist convention.
 
-A real image :math:`f` of shape :math:`(n_1, \dots, n_k)` has the spectrum :math:`F = \mathrm{rfftn}(f)`. Its trigonometric
-interpolant at the real coordinate :math:`x` is
+A real image :math:`f` of shape :math:`(n_1, \dots, n_k)` has the spectrum :math:`F = \mathrm{rfftn}(f)`. Its
+trigonometric interpolant at the real coordinate :math:`x` is
 
 .. math:: f(x) = \frac{1}{N} \sum_{\nu} F(\nu)\, e^{2\pi i \nu \cdot x}
 
@@ -141,9 +141,7 @@ def half_weights(shape: Sequence[int], like: Array, *, xp: Namespace) -> Array:
 def angular_frequencies(shape: Sequence[int], like: Array, *, xp: Namespace) -> list[Array]:
     r"""Return per axis :math:`2\pi\nu` with 0 at Nyquist: the multiplier, up to i, of the spectral derivative."""
     nus = frequencies(shape, like, xp=xp)
-    return [
-        xp.where(_nyquist(nu, n), xp.zeros_like(nu), 2 * math.pi * nu) for n, nu in zip(shape, nus, strict=True)
-    ]
+    return [xp.where(_nyquist(nu, n), xp.zeros_like(nu), 2 * math.pi * nu) for n, nu in zip(shape, nus, strict=True)]
 
 
 def phasor(nu: Array, x: Array, sign: float, *, xp: Namespace) -> Array:

@@ -72,7 +72,8 @@ def per_item_shift(
     count = shift.shape[-1] if shift.ndim else 0
     ndim = count if ndim is None else ndim
     if count != ndim or not 1 <= ndim <= image.ndim:
-        msg = f"`shift` must end in one number per image axis ({ndim} of {image.ndim} axes), got shape {tuple(shift.shape)}"
+        axes = f"{ndim} of the {image.ndim} axes"
+        msg = f"`shift` must end in one number per image axis ({axes}), got shape {tuple(shift.shape)}"
         raise ValueError(msg)
     shapes = {"image": tuple(image.shape[: image.ndim - ndim]), "shift": tuple(shift.shape[:-1])}
     lead = broadcast_batch(shapes)

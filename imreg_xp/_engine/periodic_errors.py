@@ -1,0 +1,171 @@
+"""Errors of the periodic fit: the covariance of its score, mode by mode."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .._array import Array, Namespace, device_of
+from ..fft_tools._dft import (
+    angular_frequencies,
+    contract,
+    derivative,
+    dft_basis,
+    fourier_translate,
+    half_weights,
+)
+from ._linalg import inverse, symmetric
+from .problem import Options, Side, column, inner
+from .spectrum import power
+
+__all__ = ["Fit", "Peak", "Spectra", "fit_at"]
+
+
+class Peak(NamedTuple):
+    """Maximum of C: offset, last step, N C and -N times the Hessian of C there."""
+
+    offset: Array
+    step: Array
+    value: Array
+    hessian: Array
+
+
+class Spectra(NamedTuple):
+    """Transforms of both images, (batch, modes...), and their cross-power."""
+
+    reference: Array
+    moving: Array
+    cross: Array
+    shape: tuple[int, ...]
+
+
+class Fit(NamedTuple):
+    covariance: Array
+    scale: Array
+    background: Array
+    chi2: Array
+
+
+def fit_at(
+    spectra: Spectra,
+    sides: tuple[Side, Side],
+    peak: Peak,
+    weights: Array | None,
+    dof: int,
+    options: Options,
+    *,
+    xp: Namespace,
+) -> Fit:
+    """Return covariance, gain, background and chi2 at the offset, for the normalised images."""
+    reference, moving = sides
+    n, acc = math.prod(spectra.shape), peak.offset.dtype
+    rr, mm = (n * inner(side.image, side.image, acc, xp=xp) for side in sides)
+    cross = peak.value if weights is None else _value(spectra, peak.offset, xp=xp)
+    mean = (slice(None), *(0,) * len(spectra.shape))
+    mean_r, mean_m = (xp.astype(xp.real(a[mean]), acc) for a in spectra[:2])
+    if options.fit_background:
+        rr, mm, cross = rr - mean_r**2, mm - mean_m**2, cross - mean_r * mean_m
+    p_r = xp.zeros_like(cross) if reference.err is None else n * reference.err**2
+    signal = rr - n * p_r
+    scale = xp.ones_like(cross)
+    if options.fit_scale:
+        scale = cross / xp.where(signal > 0, signal, xp.ones_like(signal))
+    # differences of large sums: rounding may take them below zero
+    square = xp.clip(mm - 2 * scale * cross + scale**2 * rr, min=0.0) / n
+    found = square / dof
+    known = moving.err is not None
+    unit = moving.err**2 + scale**2 * p_r / n if known else found
+    p_m = xp.clip(n * unit - scale**2 * p_r, min=0.0)
+    if options.correlated:
+        # the residuals give the shape of the noise, the given errors its level
+        level = unit / xp.where(found > 0, found, xp.ones_like(found)) if known else n / dof
+        j = _empirical(spectra, peak.offset, weights, xp=xp) * xp.reshape(level + 0 * found, (-1, 1, 1))
+    else:
+        j = _white(spectra, weights, p_r, p_m, scale, (rr, cross, peak.hessian), sides, xp=xp)
+    h = inverse(peak.hessian, xp=xp)
+    covariance = xp.matmul(xp.matmul(h, j), h)
+    chi2 = square / unit if known else dof + 0 * square
+    background = (mean_m - scale * mean_r) / n if options.fit_background else xp.zeros_like(scale)
+    return Fit(covariance, scale, background, chi2)
+
+
+def _moments(values: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
+    """Return the full-plane sums of values * (2 pi nu)(2 pi nu)^T, (batch, ndim, ndim), of a real even spectrum."""
+    ndim = len(shape)
+    omegas = angular_frequencies(shape, values, xp=xp)
+    columns = [xp.stack([xp.ones_like(o), o, o * o], axis=-1)[None, ...] for o in omegas]
+    half = columns[-1] * half_weights(shape, values, xp=xp)[:, None]
+    table = contract(values, [*columns[:-1], half], xp=xp)
+    return symmetric([[derivative(table, i, j) for j in range(ndim)] for i in range(ndim)], xp=xp)
+
+
+def _empirical(spectra: Spectra, offset: Array, weights: Array | None, *, xp: Namespace) -> Array:
+    """Return J from the scatter of the modes themselves: E[Im(X e)^2] is half of what each pair of modes adds.
+
+    It holds for noise of any spectrum in either image: |R|^2 |M|^2 - Re(X e)^2 = Im(X e)^2.
+    """
+    aligned = xp.imag(fourier_translate(spectra.cross, -offset, spectra.shape, xp=xp))
+    if weights is not None:
+        aligned = aligned * weights
+    return 2 * _moments(aligned * aligned, spectra.shape, xp=xp)
+
+
+def _white(
+    spectra: Spectra,
+    weights: Array | None,
+    p_r: Array,
+    p_m: Array,
+    scale: Array,
+    sums: tuple[Array, Array, Array],
+    sides: tuple[Side, Side],
+    *,
+    xp: Namespace,
+) -> Array:
+    """Return J for white noise of powers P_r and P_m per mode; with no error given the two are told apart first."""
+    r = power(spectra.reference, xp=xp)
+    if sides[0].err is not None:
+        lay = functools.partial(column, like=r, xp=xp)
+        j = r * lay(p_m) + power(spectra.moving, xp=xp) * lay(p_r) - lay(p_r * p_m)
+        return _moments(j if weights is None else j * weights * weights, spectra.shape, xp=xp)
+    slopes = _moments(r, spectra.shape, xp=xp)
+    j = slopes * p_m[:, None, None]
+    if sides[1].err is not None:
+        return j
+    modes = _mode_moments(spectra.shape, p_m, xp=xp)
+    p_r = _reference_noise(slopes, modes, *sums, p_m / scale**2, math.prod(spectra.shape), xp=xp)
+    return j - modes * (scale * p_r)[:, None, None] ** 2
+
+
+def _mode_moments(shape: Sequence[int], like: Array, *, xp: Namespace) -> Array:
+    """Return the sum of (2 pi nu)(2 pi nu)^T over all modes, (1, ndim, ndim): diagonal, as odd terms cancel."""
+    half = half_weights(shape, like, xp=xp)
+    squares = [
+        xp.sum(o * o * (half if i == len(shape) - 1 else 1)) * (math.prod(shape) / shape[i])
+        for i, o in enumerate(angular_frequencies(shape, like, xp=xp))
+    ]
+    return (xp.stack(squares)[:, None] * xp.eye(len(shape), dtype=like.dtype, device=device_of(like)))[None, ...]
+
+
+def _reference_noise(
+    slopes: Array, modes: Array, rr: Array, cross: Array, hessian: Array, most: Array, n: int, *, xp: Namespace
+) -> Array:
+    """Return the power of white noise in the reference that makes its spectrum agree with the cross-spectrum.
+
+    The curvature of C holds no noise power, that of the autocorrelation of the reference does; so do their values.
+    """
+    g, k, h = (_trace(a, xp=xp) for a in (slopes, modes, hessian))
+    below = n * h - k * cross
+    p = (h * rr - g * cross) / xp.where(below < 0, below, -xp.ones_like(below))
+    return xp.where(below < 0, xp.minimum(xp.clip(p, min=0.0), most), xp.zeros_like(p))
+
+
+def _value(spectra: Spectra, offset: Array, *, xp: Namespace) -> Array:
+    """Return N C at the offset, without weights."""
+    table = contract(spectra.cross, dft_basis(spectra.shape, offset[..., None], xp=xp), xp=xp)
+    return xp.reshape(xp.real(table), (-1,))
+
+
+def _trace(a: Array, *, xp: Namespace) -> Array:
+    return xp.sum(a * xp.eye(a.shape[-1], dtype=a.dtype, device=device_of(a)), axis=(-1, -2))
