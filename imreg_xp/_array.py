@@ -52,7 +52,9 @@ class _NumpyNamespace:
         self.fft = fft
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(_numpy, name)
+        function = getattr(_numpy, name)
+        self.__dict__[name] = function  # found directly from now on
+        return function
 
 
 _WITH_SCIPY_FFT = _NumpyNamespace(scipy.fft)

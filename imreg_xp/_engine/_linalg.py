@@ -21,6 +21,8 @@ def inverse(a: Array, *, xp: Namespace) -> Array:
     the elimination counts as singular.
     """
     k = a.shape[-1]
+    if k <= 2:
+        return _small_inverse(a, xp=xp)
     unit = xp.eye(k, dtype=a.dtype, device=device_of(a))
     diagonal = xp.sum(a * unit, axis=-1)
     bad = ~(diagonal > 0)
@@ -36,6 +38,20 @@ def inverse(a: Array, *, xp: Namespace) -> Array:
         here = unit[:, i : i + 1]
         m = xp.where(here > 0, row, m - m[..., :, i : i + 1] * row)
     return xp.where(bad[..., None, None], xp.full_like(outer, math.nan), m[..., k:] * outer)
+
+
+def _small_inverse(a: Array, *, xp: Namespace) -> Array:
+    """Invert matrices (..., K, K), K <= 2, by the formula: a third of the operations."""
+    p, q = a[..., :1, :1], a[..., -1:, -1:]
+    if a.shape[-1] == 1:
+        return xp.where(p > 0, 1 / xp.where(p > 0, p, xp.ones_like(p)), xp.full_like(p, math.nan))
+    b, c = a[..., :1, 1:], a[..., 1:, :1]
+    determinant = p * q - b * c
+    regular = (p > 0) & (q > 0) & (determinant > 32 * xp.finfo(a.dtype).eps * p * q)
+    adjugate = xp.concat([xp.concat([q, -b], axis=-1), xp.concat([-c, p], axis=-1)], axis=-2)
+    return xp.where(
+        regular, adjugate / xp.where(regular, determinant, xp.ones_like(p)), xp.full_like(adjugate, math.nan)
+    )
 
 
 def symmetric(rows: list[list[Array]], *, xp: Namespace) -> Array:

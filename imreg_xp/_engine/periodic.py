@@ -120,11 +120,12 @@ def _refined(cross: Array, lag: Array, shape: Sequence[int], *, xp: Namespace) -
     taylor = xp.real(contract(cross, taylor_basis(shape, lag, _ORDERS, xp=xp), xp=xp))
     count = round(_FINE * _REACH)
     around = xp.arange(-count, count + 1, dtype=lag.dtype, device=device_of(lag)) / _FINE
-    values = xp.matrix_transpose(_powers(around, xp=xp)[..., 0])[None, ...]
+    at = _Derivatives(lag, xp=xp)
+    values = xp.matrix_transpose(at.columns(around)[..., 0])[None, ...]
     best = argmax(contract(taylor, [values] * ndim, xp=xp), xp=xp)
     offset = (xp.astype(best, lag.dtype) - count) / _FINE
     for k in range(_NEWTON_STEPS + 1):
-        powers = _powers(offset, xp=xp)
+        powers = at.columns(offset)
         table = contract(taylor, [powers[:, i, ...] for i in range(ndim)], xp=xp)
         hessian = symmetric([[-derivative(table, i, j) for j in range(ndim)] for i in range(ndim)], xp=xp)
         gradient = xp.stack([derivative(table, i) for i in range(ndim)], axis=-1)
@@ -136,15 +137,21 @@ def _refined(cross: Array, lag: Array, shape: Sequence[int], *, xp: Namespace) -
     return Peak(lag + offset, step, derivative(table), hessian)
 
 
-def _powers(x: Array, *, xp: Namespace) -> Array:
-    """Return columns (..., _ORDERS, 3) with which Taylor coefficients c_j give value, first and second derivative.
+class _Derivatives:
+    """Turns Taylor coefficients c_j, derivatives over j!, into value, first and second derivative.
 
-    The coefficients are derivatives over j!, so the k-th derivative has the column j! / (j - k)! x^(j - k).
+    The k-th derivative at x has the column j! / (j - k)! x^(j - k).
     """
-    falling = [[1.0, 1.0 * j, 1.0 * j * (j - 1)] for j in range(_ORDERS)]
-    left = [[1.0 * max(j - k, 0) for k in range(3)] for j in range(_ORDERS)]
-    factor, power_of = (xp.asarray(t, dtype=x.dtype, device=device_of(x)) for t in (falling, left))
-    return factor * x[..., None, None] ** power_of
+
+    def __init__(self, like: Array, *, xp: Namespace) -> None:
+        falling = [[1.0, 1.0 * j, 1.0 * j * (j - 1)] for j in range(_ORDERS)]
+        left = [[1.0 * max(j - k, 0) for k in range(3)] for j in range(_ORDERS)]
+        self.factor = xp.asarray(falling, dtype=like.dtype, device=device_of(like))
+        self.power = xp.asarray(left, dtype=like.dtype, device=device_of(like))
+
+    def columns(self, x: Array) -> Array:
+        """Return (..., _ORDERS, 3) for coordinates (...)."""
+        return self.factor * x[..., None, None] ** self.power
 
 
 def _weighted_search(

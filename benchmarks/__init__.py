@@ -1,0 +1,1 @@
+"""Speed and memory of imreg_xp, as ratios within one run: ``python -m benchmarks speed``."""
