@@ -11,7 +11,7 @@ squares). U is unbiased for any even h, with noise in either image. s and b are 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .._array import Array, Namespace, device_of
 from ..fft_tools._dft import contract, derivative, dft_basis, fourier_translate, rfft
@@ -19,7 +19,7 @@ from ._linalg import inverse, symmetric
 from .extend import Field, sample, slopes_of
 from .problem import Options, column, inner, over_image
 
-__all__ = ["Frozen", "Score", "gain_and_background", "model", "newton_step", "score"]
+__all__ = ["Frozen", "Score", "gain_and_background", "model", "newton_step", "orthogonal_slopes", "score"]
 
 
 class Frozen(NamedTuple):
@@ -54,13 +54,17 @@ class Score(NamedTuple):
     """D, (batch, ndim, ndim): minus the derivative of U."""
     scale: Array
     background: Array
+    value: Array
+    """The map of r(x - d)."""
     residual: Array
     residual_spectrum: Array
     """Spectrum of w rho."""
     slopes: list[Array]
-    """q_i, with what gain and background explain of them taken off."""
+    """The maps q_i."""
+    shares: list[Array]
+    """What gain and background explain of them, (batch, K)."""
     slope_spectra: list[Array]
-    """Spectra of w q_i."""
+    """Spectra of w q_i with that taken off."""
 
 
 def _columns(grid: Sequence[int], like: Array, ndim: int, *, xp: Namespace) -> list[Array]:
@@ -129,37 +133,62 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
     moved, value = model(frozen.field, offset, shape, xp=xp)
     filtered = moved * frozen.gains
     slopes = slopes_of(filtered, grid, shape, xp=xp)
-    scale, background, _ = gain_and_background(value, frozen, options, xp=xp)
+    scale, background, model_weighted = gain_and_background(value, frozen, options, xp=xp)
     residual = frozen.moving - column(scale, value, xp=xp) * value - column(background, value, xp=xp)
     weighted = w * residual
     u = xp.stack([inner(weighted, q, acc, xp=xp) for q in slopes], axis=-1)
     spectrum = rfft(weighted, ndim, xp=xp, s=grid)
     columns = _columns(grid, offset, ndim, xp=xp)
     bend = xp.real(contract(xp.conj(spectrum) * filtered, columns, xp=xp))
-    nuisance = [value] * options.fit_scale + [xp.ones_like(value)] * options.fit_background
-    slopes = _orthogonal(slopes, nuisance, w, acc, xp=xp)
-    spectra = [rfft(w * q, ndim, xp=xp, s=grid) for q in slopes]
+    slopes_weighted = [w * q for q in slopes]
+    shares = _shares(slopes_weighted, model_weighted, value, frozen.total, options, xp=xp)
+    spectra = [rfft(a, ndim, xp=xp, s=grid) for a in slopes_weighted]
+    nuisance = [rfft(model_weighted, ndim, xp=xp, s=grid)] * options.fit_scale
+    nuisance = nuisance + [frozen.weight_spectrum] * options.fit_background
+    spectra = _without(spectra, nuisance, shares, xp=xp)
     rows = []
     for i, a in enumerate(spectra):
         table = xp.real(contract(xp.conj(a) * moved, columns, xp=xp))
         rows.append([-scale * derivative(table, j) - derivative(bend, i, j) for j in range(ndim)])
     d = symmetric(rows, xp=xp)
     step, usable = _solve(d, u, xp=xp)
-    return Score(step, usable, d, scale, background, residual, spectrum, slopes, spectra)
+    return Score(step, usable, d, scale, background, value, residual, spectrum, slopes, shares, spectra)
 
 
-def _orthogonal(slopes: list[Array], nuisance: list[Array], w: Array, acc: Any, *, xp: Namespace) -> list[Array]:
-    """Take off the slopes what the nuisance maps explain of them under the weights w."""
-    if not nuisance:
-        return slopes
-    weighted = [w * a for a in nuisance]
-    normal = symmetric([[inner(a, b, acc, xp=xp) for b in nuisance] for a in weighted], xp=xp)
-    solved = inverse(normal, xp=xp)
-    cleaned = []
+def _shares(
+    slopes: list[Array], model: Array, value: Array, total: Array, options: Options, *, xp: Namespace
+) -> list[Array]:
+    """Return what gain and background explain of each slope: coefficients (batch, K) of the model and of 1.
+
+    `slopes` and `model` are weighted maps, `value` is the model and `total` the sum of the weights.
+    """
+    acc = total.dtype
+    axes = over_image(value)
+    flat = xp.sum(model, axis=axes, dtype=acc)
+    normal = [[inner(model, value, acc, xp=xp), flat], [flat, total]]
+    chosen = [0] * options.fit_scale + [1] * options.fit_background
+    if not chosen:
+        return [total[:, None][:, :0] for _ in slopes]
+    solved = inverse(symmetric([[normal[i][j] for j in chosen] for i in chosen], xp=xp), xp=xp)
+    shares = []
     for q in slopes:
-        right = xp.stack([inner(a, q, acc, xp=xp) for a in weighted], axis=-1)
-        share = xp.matmul(solved, right[..., None])[..., 0]
+        right = [inner(q, value, acc, xp=xp), xp.sum(q, axis=axes, dtype=acc)]
+        mixed = xp.stack([right[i] for i in chosen], axis=-1)
+        shares.append(xp.matmul(solved, mixed[..., None])[..., 0])
+    return shares
+
+
+def orthogonal_slopes(last: Score, options: Options, *, xp: Namespace) -> list[Array]:
+    """Return the maps of the slopes with what gain and background explain of them taken off."""
+    nuisance = [last.value] * options.fit_scale + [xp.ones_like(last.value)] * options.fit_background
+    return _without(last.slopes, nuisance, last.shares, xp=xp)
+
+
+def _without(maps: list[Array], nuisance: list[Array], shares: list[Array], *, xp: Namespace) -> list[Array]:
+    """Take off each map (or spectrum) its shares of the nuisance maps (or spectra)."""
+    cleaned = []
+    for q, share in zip(maps, shares, strict=True):
         for k, a in enumerate(nuisance):
-            q = q - column(share[:, k], q, xp=xp) * a
+            q = q - column(share[:, k], a, xp=xp) * a
         cleaned.append(q)
     return cleaned

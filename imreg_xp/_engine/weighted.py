@@ -13,7 +13,7 @@ from .extend import Field, footprint, make_field, roll, soft_window
 from .noise import score_covariance
 from .problem import Norm, Options, Side, column, inner, normalised, over_image, precision
 from .result import Registration, Status, finish
-from .score import Frozen, Score, gain_and_background, model, newton_step, score
+from .score import Frozen, Score, gain_and_background, model, newton_step, orthogonal_slopes, score
 from .spectrum import Rings, attenuation, ml_weights, power, radial_mean, spread
 
 __all__ = ["solve"]
@@ -223,14 +223,14 @@ def _score_matrix(
     w, grid = frozen.weight, frozen.field.grid
     acc = unit.dtype
     if not options.correlated:
-        weighted = [w * q for q in last.slopes]
-        gram = symmetric([[inner(a, b, acc, xp=xp) for b in last.slopes] for a in weighted], xp=xp)
+        slopes = orthogonal_slopes(last, options, xp=xp)
+        gram = symmetric([[inner(w * a, b, acc, xp=xp) for b in slopes] for a in slopes], xp=xp)
         return gram * unit[:, None, None]
     spectra, residual, valid = last.slope_spectra, last.residual_spectrum, frozen.weight_spectrum
     if not frozen.binary:
         root = xp.sqrt(w)
         ndim = len(grid)
-        spectra = [rfft(root * q, ndim, xp=xp, s=grid) for q in last.slopes]
+        spectra = [rfft(root * q, ndim, xp=xp, s=grid) for q in orthogonal_slopes(last, options, xp=xp)]
         residual = rfft(root * last.residual, ndim, xp=xp, s=grid)
         valid = rfft(xp.astype(w > 0, w.dtype), ndim, xp=xp, s=grid)
     j, level = score_covariance(spectra, residual, valid, grid, xp=xp)
