@@ -1,0 +1,65 @@
+"""What cannot be registered is refused in one line that names the argument."""
+
+from __future__ import annotations
+
+import array_api_strict
+import numpy as np
+import pytest
+
+import imreg_xp
+
+A = np.random.default_rng(0).normal(size=(16, 18))
+
+ROWS = {
+    "list": (TypeError, "reference", {"reference": [[1.0, 2.0], [3.0, 4.0]]}),
+    "boolean": (TypeError, "moving", {"moving": A > 0}),
+    "complex": (TypeError, "moving", {"moving": A + 0j}),
+    "masked array": (TypeError, "moving", {"moving": np.ma.masked_less(A, 0)}),
+    "other library": (TypeError, "moving", {"moving": array_api_strict.asarray(A)}),
+    "mask not boolean": (TypeError, "moving_valid", {"moving_valid": A}),
+    "shapes": (ValueError, "moving", {"moving": A[:, :-1], "boundary": "wrap"}),
+    "batch shapes": (ValueError, "reference", {"reference": np.stack([A, A]), "moving": np.stack([A, A, A])}),
+    "one pixel": (ValueError, "moving", {"moving": A[:1]}),
+    "too few axes": (ValueError, "moving", {"moving": A[0]}),
+    "zero error": (ValueError, "moving_err", {"moving_err": 0}),
+    "negative error": (ValueError, "reference_err", {"reference_err": -1.0}),
+    "NaN error": (ValueError, "moving_err", {"moving_err": float("nan")}),
+    "error shape": (ValueError, "moving_err", {"moving_err": A[1:]}),
+    "mask shape": (ValueError, "reference_valid", {"reference_valid": A[1:] > 0}),
+    "boundary": (ValueError, "boundary", {"boundary": "mirror"}),
+    "noise": (ValueError, "noise", {"noise": "pink"}),
+    "max_shift too large": (ValueError, "max_shift", {"max_shift": 19}),
+    "max_shift negative": (ValueError, "max_shift", {"max_shift": -1}),
+    "max_shift length": (ValueError, "max_shift", {"max_shift": (1, 2, 3)}),
+    "min_overlap": (ValueError, "min_overlap", {"min_overlap": 0}),
+    "ndim": (ValueError, "ndim", {"ndim": 4}),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_register_refuses(row):
+    kind, name, given = ROWS[row]
+    with pytest.raises(kind, match=f"`{name}`") as caught:
+        imreg_xp.register(**{"reference": A, "moving": A, **given})
+    assert "\n" not in str(caught.value)
+
+
+def test_devices_do_not_mix():
+    a, b = (array_api_strict.asarray(A, device=array_api_strict.Device(d)) for d in ("CPU_DEVICE", "device1"))
+    with pytest.raises(TypeError, match="`moving` must be on the device of `reference`"):
+        imreg_xp.register(a, b)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, ">i2", ">f4", np.float16])
+def test_other_numbers_are_promoted(dtype):
+    images = [(50 * im + 100).astype(dtype) for im in (A, np.roll(A, 2, 0))]
+    result = imreg_xp.register(*images, boundary="wrap")
+    np.testing.assert_allclose(result.shift, [-2, 0], atol=0.02)
+    assert result.shift.dtype == (np.float32 if np.dtype(dtype).kind == "f" else np.float64)
+
+
+def test_read_only_and_strided_inputs():
+    a = np.asfortranarray(A)
+    b = np.roll(A, 3, 1)[:, ::-1][:, ::-1]
+    a.flags.writeable = b.flags.writeable = False
+    np.testing.assert_allclose(imreg_xp.register(a, b, boundary="wrap").shift, [0, -3], atol=1e-9)

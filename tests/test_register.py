@@ -1,0 +1,279 @@
+"""`register`: the contract on every array library, and identities that any right estimator keeps."""
+
+from __future__ import annotations
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import scipy.optimize
+from skies import cut, random_sky, smoothed_noise
+
+import imreg_xp
+from imreg_xp import Status
+
+BOUNDARIES = ("overlap", "wrap")
+
+
+def pair(shape, offset, *, periodic=False, noise=0.02, gain=1.4, background=3.0, seed=1, beam=1.2):
+    """Return reference and moving; moving lies `offset` from reference."""
+    rng = np.random.default_rng(seed)
+    sky = random_sky(shape if periodic else tuple(2 * n + 30 for n in shape), rng, beam=beam)
+    origin = np.zeros(len(shape)) if periodic else np.array(shape) / 2
+    reference = cut(sky, origin, shape)
+    moving = gain * cut(sky, origin - np.array(offset), shape) + background + noise * smoothed_noise(shape, rng)
+    return reference, moving
+
+
+CASES = {
+    "odd": ((45, 47), (2.3, -1.7)),
+    "even": ((48, 44), (-3.4, 0.6)),
+    "one axis": ((120,), (4.3,)),
+    "three axes": ((20, 22, 24), (0.7, -1.2, 1.6)),
+}
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", CASES)
+def test_every_library_gives_the_same_numbers(backend, boundary, dtype, case):
+    shape, offset = CASES[case]
+    images = pair(shape, offset, periodic=boundary == "wrap")
+    expected = imreg_xp.register(*images, boundary=boundary, ndim=len(shape))
+    arrays = [backend.asarray(im.astype(dtype)) for im in images]
+    result = imreg_xp.register(*arrays, boundary=boundary, ndim=len(shape))
+    tol = 1e-6 if dtype == np.float64 and backend.has_float64 else 1e-3
+    np.testing.assert_allclose(backend.to_numpy(result.shift), expected.shift, atol=tol)
+    np.testing.assert_allclose(backend.to_numpy(result.shift_err), expected.shift_err, rtol=1e3 * tol * 0.02)
+    np.testing.assert_allclose(-expected.shift, offset, atol=5 * np.max(expected.shift_err))
+    k = len(shape)
+    shapes = {"shift": (k,), "shift_err": (k,), "covariance": (k, k)}
+    for name, field in result._asdict().items():
+        assert backend.owns(field), name
+        assert tuple(field.shape) == shapes.get(name, ()), name
+        if name != "status":
+            assert field.dtype == arrays[0].dtype, name
+    assert backend.to_numpy(result.status).dtype == np.int32
+    for array, image in zip(arrays, images, strict=True):
+        values = backend.to_numpy(array)
+        np.testing.assert_array_equal(values, image.astype(dtype).astype(values.dtype))
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_a_batch_is_its_items_one_by_one(backend, boundary):
+    pairs = [pair((40, 43), d, periodic=boundary == "wrap", seed=i) for i, d in enumerate([(1.2, 0.3), (-2.2, 3.1)])]
+    reference, moving = (np.stack(side) for side in zip(*pairs, strict=True))
+    reference[1, 4, 5] = np.nan
+    batch = imreg_xp.register(backend.asarray(reference), backend.asarray(moving), boundary=boundary)
+    assert batch.shift.shape == (2, 2)
+    tol = 1e-9 if backend.has_float64 else 1e-4
+    for i in range(2):
+        one = imreg_xp.register(backend.asarray(reference[i]), backend.asarray(moving[i]), boundary=boundary)
+        for whole, single in zip(batch, one, strict=True):
+            np.testing.assert_allclose(backend.to_numpy(whole)[i], backend.to_numpy(single), rtol=tol, atol=tol)
+
+
+def test_leading_axes_broadcast():
+    reference, moving = pair((32, 30), (1.5, -0.5))
+    frames = np.stack([moving, np.roll(moving, 2, 1)])[:, None]
+    result = imreg_xp.register(np.stack([reference, 2 * reference, reference + 1]), frames)
+    assert result.shift.shape == (2, 3, 2)
+    assert result.covariance.shape == (2, 3, 2, 2)
+    np.testing.assert_allclose(result.shift[0], np.broadcast_to(result.shift[0, 0], (3, 2)), atol=1e-8)
+    np.testing.assert_allclose(result.scale[0] * np.array([1, 2, 1]), np.full(3, result.scale[0, 0]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_nothing_waits_for_the_device(backend, boundary, no_sync):
+    if backend.library != "strict":
+        pytest.skip("the counter watches array-api-strict")
+    images = [backend.asarray(im) for im in pair((30, 28), (1.3, 0.4), periodic=boundary == "wrap")]
+    err = backend.asarray(np.full((30, 28), 0.1))
+    with no_sync():
+        imreg_xp.register(*images, boundary=boundary)
+        imreg_xp.register(*images, boundary=boundary, noise="white", reference_err=0.1, moving_err=0.1)
+        imreg_xp.register(*images, boundary=boundary, moving_err=err)
+        imreg_xp.apply_shift(images[0], (0.3, 0.4))
+        imreg_xp.fourier_shift(images[0], (0.3, 0.4))
+
+
+def test_jax_can_trace_it():
+    jax = pytest.importorskip("jax")
+    images = pair((30, 28), (1.3, 0.4))
+    for boundary in BOUNDARIES:
+        traced = jax.jit(lambda a, b, boundary=boundary: imreg_xp.register(a, b, boundary=boundary))
+        result = traced(*map(jax.numpy.asarray, images))
+        np.testing.assert_allclose(result.shift, imreg_xp.register(*images, boundary=boundary).shift, atol=1e-6)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("shape", [(33, 41), (64, 64), (24, 60)])
+def test_identical_images(boundary, shape, rng):
+    image = cut(random_sky(shape, rng), np.zeros(2), shape)
+    assert np.max(np.abs(imreg_xp.register(image, image, boundary=boundary).shift)) < 1e-10
+
+
+def test_swapping_the_images_turns_the_shift():
+    a, b = pair((50, 47), (3.3, -2.6), periodic=True, noise=0.3)
+    forth, back = (imreg_xp.register(*p, boundary="wrap") for p in ((a, b), (b, a)))
+    np.testing.assert_allclose(forth.shift, -back.shift, atol=1e-6)
+
+
+@hypothesis.settings(max_examples=25)
+@hypothesis.given(
+    st.sampled_from([(31, 31), (32, 32), (32, 45), (51, 28)]), st.floats(-12, 12), st.floats(-12, 12), st.integers(0, 9)
+)
+def test_periodic_images_without_noise_are_exact(shape, dy, dx, seed):
+    images = pair(shape, (dy, dx), periodic=True, noise=0, seed=seed)
+    np.testing.assert_allclose(imreg_xp.register(*images, boundary="wrap").shift, [-dy, -dx], atol=1e-6)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_gain_and_background_do_not_matter(boundary):
+    reference, moving = pair((40, 44), (1.7, -2.4), periodic=boundary == "wrap")
+    base = imreg_xp.register(reference, moving, boundary=boundary)
+    other = imreg_xp.register(reference, 5 * moving - 20, boundary=boundary)
+    np.testing.assert_allclose(other.shift, base.shift, atol=1e-9)
+    np.testing.assert_allclose(other.shift_err, base.shift_err, rtol=1e-6)
+    assert other.scale == pytest.approx(5 * base.scale)
+    assert other.background == pytest.approx(5 * base.background - 20)
+    assert base.scale == pytest.approx(1.4, abs=0.02)
+    assert base.background == pytest.approx(3, abs=0.02)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_faint_fluxes_in_single_precision(boundary):
+    images = pair((40, 44), (1.7, -2.4), periodic=boundary == "wrap")
+    base = imreg_xp.register(*images, boundary=boundary)
+    faint = imreg_xp.register(*[(1e-20 * im).astype(np.float32) for im in images], boundary=boundary)
+    np.testing.assert_allclose(faint.shift, base.shift, atol=1e-4)
+    np.testing.assert_allclose(faint.shift_err, base.shift_err, rtol=1e-2)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_transposing_the_images_transposes_the_shift(boundary):
+    reference, moving = pair((40, 44), (1.7, -2.4), periodic=boundary == "wrap")
+    base = imreg_xp.register(reference, moving, boundary=boundary)
+    turned = imreg_xp.register(reference.T, moving.T, boundary=boundary)
+    np.testing.assert_allclose(turned.shift, base.shift[::-1], atol=1e-3 * base.shift_err.max())
+    np.testing.assert_allclose(turned.covariance, base.covariance[::-1, ::-1], rtol=0.02)
+
+
+def test_the_shift_is_what_to_apply_to_moving():
+    reference, moving = pair((40, 44), (3.0, -5.0), periodic=True, gain=1, background=0, noise=0)
+    result = imreg_xp.register(reference, moving, boundary="wrap")
+    np.testing.assert_allclose(imreg_xp.fourier_shift(moving, result.shift), reference, atol=1e-9)
+    np.testing.assert_allclose(result.shift, [-3, 5], atol=1e-9)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_a_common_roll_changes_nothing_periodic(boundary):
+    reference, moving = pair((40, 44), (1.7, -2.4), periodic=True)
+    base = imreg_xp.register(reference, moving, boundary="wrap")
+    rolled = imreg_xp.register(np.roll(reference, (7, -9), (0, 1)), np.roll(moving, (7, -9), (0, 1)), boundary="wrap")
+    np.testing.assert_allclose(rolled.shift, base.shift, atol=1e-9)
+
+
+def test_images_of_different_size():
+    rng = np.random.default_rng(4)
+    sky = random_sky((160, 160), rng)
+    reference = cut(sky, (20, 20), (90, 100))
+    moving = cut(sky, (41.3, 30.8), (64, 70)) + 0.01 * rng.normal(size=(64, 70))
+    result = imreg_xp.register(reference, moving)
+    np.testing.assert_allclose(result.shift, [21.3, 10.8], atol=5 * result.shift_err.max())
+    assert 0.9 < result.overlap <= 1
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_nan_pixels_are_masked_pixels(boundary, rng):
+    reference, moving = pair((44, 40), (1.7, -2.4), periodic=boundary == "wrap")
+    valid = rng.uniform(size=reference.shape) > 0.1
+    as_nan = imreg_xp.register(np.where(valid, reference, np.nan), np.where(valid, moving, np.inf), boundary=boundary)
+    # garbage under a mask must not count
+    masked = imreg_xp.register(
+        np.where(valid, reference, 1e6),
+        np.where(valid, moving, -1e6),
+        reference_valid=valid,
+        moving_valid=valid,
+        boundary=boundary,
+    )
+    np.testing.assert_allclose(masked.shift, as_nan.shift, atol=1e-9)
+    np.testing.assert_allclose(-as_nan.shift, (1.7, -2.4), atol=5 * as_nan.shift_err.max())
+
+
+def test_pixels_with_impossible_errors_are_masked_pixels(rng):
+    reference, moving = pair((44, 40), (1.7, -2.4))
+    err = np.full(moving.shape, 0.02)
+    bad = rng.uniform(size=moving.shape) < 0.05
+    kinds = np.resize([np.nan, np.inf, 0.0, -1.0], bad.sum())
+    spoiled = err.copy()
+    spoiled[bad] = kinds
+    a = imreg_xp.register(reference, np.where(bad, 99.0, moving), moving_err=spoiled)
+    b = imreg_xp.register(reference, moving, moving_err=err, moving_valid=~bad)
+    np.testing.assert_allclose(a.shift, b.shift, atol=1e-9)
+
+
+def test_a_number_is_a_flat_error_map():
+    reference, moving = pair((44, 40), (1.7, -2.4))
+    number = imreg_xp.register(reference, moving, moving_err=0.02)
+    flat = imreg_xp.register(reference, moving, moving_err=np.full(moving.shape, 0.02))
+    np.testing.assert_allclose(number.shift, flat.shift, atol=1e-9)
+    np.testing.assert_allclose(number.shift_err, flat.shift_err, rtol=1e-6)
+    np.testing.assert_allclose(number.chi2, flat.chi2, rtol=1e-6)
+    assert number.chi2 / number.dof == pytest.approx(1, abs=0.15)
+
+
+def test_masked_periodic_images_minimise_chi2(rng):
+    """Against brute force: chi² over exactly shifted references, gain and background solved for at each offset."""
+    shape, offset = (26, 24), (1.3, -2.2)
+    reference, moving = pair(shape, offset, periodic=True, noise=0.003)
+    valid = np.ones(shape, dtype=bool)
+    valid[5:9, 7:12] = False
+    err = 0.003 * np.exp(rng.uniform(0, 1, shape))
+    spectrum = np.fft.fftn(reference)
+
+    def chi2(d):
+        columns = np.stack([cut(spectrum, -d, shape)[valid], np.ones(valid.sum())]) / err[valid]
+        data = moving[valid] / err[valid]
+        return np.sum((data - np.linalg.lstsq(columns.T, data, rcond=None)[0] @ columns) ** 2)
+
+    best = scipy.optimize.minimize(chi2, offset, method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9})
+    result = imreg_xp.register(reference, moving, moving_valid=valid, moving_err=err, boundary="wrap")
+    np.testing.assert_allclose(-result.shift, best.x, atol=0.1 * result.shift_err.min())
+    assert result.chi2 == pytest.approx(best.fun, rel=1e-3)
+    assert result.dof == valid.sum() - 4
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_items_that_fail_leave_the_others_alone(backend, boundary):
+    reference, moving = pair((40, 44), (1.7, -2.4), periodic=boundary == "wrap")
+    frames = np.stack([moving, np.full_like(moving, 3.0), np.full_like(moving, np.nan), moving])
+    result = imreg_xp.register(backend.asarray(reference), backend.asarray(frames), boundary=boundary)
+    status = backend.to_numpy(result.status)
+    assert [Status(int(s)) for s in status] == [Status.OK, Status.FLAT_IMAGE, Status.TOO_FEW_VALID, Status.OK]
+    shift = backend.to_numpy(result.shift)
+    assert np.isnan(shift[1:3]).all()
+    alone = imreg_xp.register(backend.asarray(reference), backend.asarray(moving), boundary=boundary)
+    for i in (0, 3):
+        tol = 1e-9 if backend.has_float64 else 1e-4
+        np.testing.assert_allclose(shift[i], backend.to_numpy(alone.shift), atol=tol)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_a_shift_beyond_the_limit_is_reported(boundary):
+    images = pair((60, 64), (6.3, -1.0), periodic=boundary == "wrap")
+    assert imreg_xp.register(*images, boundary=boundary, max_shift=8).status == Status.OK
+    result = imreg_xp.register(*images, boundary=boundary, max_shift=(4, 5))
+    assert result.status & Status.SEARCH_BORDER
+    assert np.isnan(result.shift).all()
+
+
+@pytest.mark.parametrize("fixed", ["fit_scale", "fit_background"])
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_fixed_gain_or_background(boundary, fixed):
+    gain, background = (1.0, 3.0) if fixed == "fit_scale" else (1.4, 0.0)
+    images = pair((60, 64), (6.3, -1.0), periodic=boundary == "wrap", gain=gain, background=background)
+    result = imreg_xp.register(*images, boundary=boundary, **{fixed: False})
+    np.testing.assert_allclose(-result.shift, (6.3, -1.0), atol=5 * result.shift_err.max())
+    assert result.scale == pytest.approx(gain, abs=0.02)
+    assert result.background == pytest.approx(background, abs=0.02)
