@@ -31,8 +31,6 @@ class Frozen(NamedTuple):
     moving: Array
     weight: Array
     weight_spectrum: Array
-    data_spectrum: Array
-    """Spectrum of w m."""
     total: Array
     """Sum of w."""
     data: Array
@@ -95,22 +93,56 @@ def gain_and_background(value: Array, frozen: Frozen, options: Options, *, xp: N
 def newton_step(
     frozen: Frozen, offset: Array, options: Options, *, moved: tuple[Array, Array] | None = None, xp: Namespace
 ) -> Array:
-    """Return a step in the offset from the maps of model and slopes and one contraction.
+    """Return a Gauss-Newton step in the offset; `moved` is the spectrum and map of the model there, if at hand.
 
-    The derivative of U leaves out how weight moves across the border of the overlap: good for a step, not for errors.
-    `moved` is the spectrum and map of the model at `offset`, if they are at hand.
+    With noise in the reference the filtered slopes stand for the slopes: a step up to a third too long, which shrinks.
     """
-    grid, shape = frozen.field.grid, frozen.moving.shape[1:]
-    ndim, acc = offset.shape[-1], offset.dtype
+    line = _linearised(frozen, offset, options, moved=moved, xp=xp)
+    return _solve(line.scale[:, None, None] * line.normal, line.u, xp=xp)[0]
+
+
+class _Line(NamedTuple):
+    """Everything at one offset that takes no further transform."""
+
+    moved: Array
+    filtered: Array
+    value: Array
+    slopes: list[Array]
+    weighted: list[Array]
+    """w q_i"""
+    model: Array
+    """w r(x - d)"""
+    scale: Array
+    background: Array
+    residual: Array
+    u: Array
+    shares: list[Array]
+    normal: Array
+    """sum_x w q_i q_j with what gain and background explain taken off."""
+
+
+def _linearised(
+    frozen: Frozen, offset: Array, options: Options, *, moved: tuple[Array, Array] | None = None, xp: Namespace
+) -> _Line:
+    grid, shape, acc = frozen.field.grid, frozen.moving.shape[1:], offset.dtype
     spectrum, value = model(frozen.field, offset, shape, xp=xp) if moved is None else moved
     filtered = spectrum * frozen.gains
     slopes = slopes_of(filtered, grid, shape, xp=xp)
-    scale, background, weighted = gain_and_background(value, frozen, options, xp=xp)
-    data = frozen.data_spectrum - column(background, frozen.data_spectrum, xp=xp) * frozen.weight_spectrum
-    table = xp.real(contract(xp.conj(data) * filtered, _columns(grid, offset, ndim, xp=xp), xp=xp))
-    u = [-derivative(table, i) - scale * inner(weighted, q, acc, xp=xp) for i, q in enumerate(slopes)]
-    d = symmetric([[-derivative(table, i, j) for j in range(ndim)] for i in range(ndim)], xp=xp)
-    return _solve(d, xp.stack(u, axis=-1), xp=xp)[0]
+    scale, background, weighted_model = gain_and_background(value, frozen, options, xp=xp)
+    residual = frozen.moving - column(scale, value, xp=xp) * value - column(background, value, xp=xp)
+    weighted = [frozen.weight * q for q in slopes]
+    u = xp.stack([inner(a, residual, acc, xp=xp) for a in weighted], axis=-1)
+    shares, mixed = _shares(weighted, weighted_model, value, frozen.total, options, xp=xp)
+    normal = symmetric(
+        [
+            [inner(a, q, acc, xp=xp) - xp.sum(s * m, axis=-1) for q, m in zip(slopes, mixed, strict=True)]
+            for a, s in zip(weighted, shares, strict=True)
+        ],
+        xp=xp,
+    )
+    return _Line(
+        spectrum, filtered, value, slopes, weighted, weighted_model, scale, background, residual, u, shares, normal
+    )
 
 
 def model(field: Field, offset: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Array, Array]:
@@ -128,37 +160,39 @@ def _solve(d: Array, u: Array, *, xp: Namespace) -> tuple[Array, Array]:
 
 def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> Score:
     """Evaluate U and its exact derivative at `offset`."""
-    grid, shape, w = frozen.field.grid, frozen.moving.shape[1:], frozen.weight
-    ndim, acc = offset.shape[-1], offset.dtype
-    moved, value = model(frozen.field, offset, shape, xp=xp)
-    filtered = moved * frozen.gains
-    slopes = slopes_of(filtered, grid, shape, xp=xp)
-    scale, background, model_weighted = gain_and_background(value, frozen, options, xp=xp)
-    residual = frozen.moving - column(scale, value, xp=xp) * value - column(background, value, xp=xp)
-    weighted = w * residual
-    u = xp.stack([inner(weighted, q, acc, xp=xp) for q in slopes], axis=-1)
-    spectrum = rfft(weighted, ndim, xp=xp, s=grid)
+    grid, ndim = frozen.field.grid, offset.shape[-1]
+    line = _linearised(frozen, offset, options, xp=xp)
+    spectrum = rfft(frozen.weight * line.residual, ndim, xp=xp, s=grid)
     columns = _columns(grid, offset, ndim, xp=xp)
-    bend = xp.real(contract(xp.conj(spectrum) * filtered, columns, xp=xp))
-    slopes_weighted = [w * q for q in slopes]
-    shares = _shares(slopes_weighted, model_weighted, value, frozen.total, options, xp=xp)
-    spectra = [rfft(a, ndim, xp=xp, s=grid) for a in slopes_weighted]
-    nuisance = [rfft(model_weighted, ndim, xp=xp, s=grid)] * options.fit_scale
+    bend = xp.real(contract(xp.conj(spectrum) * line.filtered, columns, xp=xp))
+    nuisance = [rfft(line.model, ndim, xp=xp, s=grid)] * options.fit_scale
     nuisance = nuisance + [frozen.weight_spectrum] * options.fit_background
-    spectra = _without(spectra, nuisance, shares, xp=xp)
+    spectra = _without([rfft(a, ndim, xp=xp, s=grid) for a in line.weighted], nuisance, line.shares, xp=xp)
     rows = []
     for i, a in enumerate(spectra):
-        table = xp.real(contract(xp.conj(a) * moved, columns, xp=xp))
-        rows.append([-scale * derivative(table, j) - derivative(bend, i, j) for j in range(ndim)])
+        table = xp.real(contract(xp.conj(a) * line.moved, columns, xp=xp))
+        rows.append([-line.scale * derivative(table, j) - derivative(bend, i, j) for j in range(ndim)])
     d = symmetric(rows, xp=xp)
-    step, usable = _solve(d, u, xp=xp)
-    return Score(step, usable, d, scale, background, value, residual, spectrum, slopes, shares, spectra)
+    step, usable = _solve(d, line.u, xp=xp)
+    return Score(
+        step,
+        usable,
+        d,
+        line.scale,
+        line.background,
+        line.value,
+        line.residual,
+        spectrum,
+        line.slopes,
+        line.shares,
+        spectra,
+    )
 
 
 def _shares(
     slopes: list[Array], model: Array, value: Array, total: Array, options: Options, *, xp: Namespace
-) -> list[Array]:
-    """Return what gain and background explain of each slope: coefficients (batch, K) of the model and of 1.
+) -> tuple[list[Array], list[Array]]:
+    """Return what gain and background explain of each slope, and its products with them: (batch, K) each.
 
     `slopes` and `model` are weighted maps, `value` is the model and `total` the sum of the weights.
     """
@@ -168,14 +202,15 @@ def _shares(
     normal = [[inner(model, value, acc, xp=xp), flat], [flat, total]]
     chosen = [0] * options.fit_scale + [1] * options.fit_background
     if not chosen:
-        return [total[:, None][:, :0] for _ in slopes]
+        none = [flat[:, None][:, :0] for _ in slopes]
+        return none, none
     solved = inverse(symmetric([[normal[i][j] for j in chosen] for i in chosen], xp=xp), xp=xp)
-    shares = []
+    shares, mixed = [], []
     for q in slopes:
-        right = [inner(q, value, acc, xp=xp), xp.sum(q, axis=axes, dtype=acc)]
-        mixed = xp.stack([right[i] for i in chosen], axis=-1)
-        shares.append(xp.matmul(solved, mixed[..., None])[..., 0])
-    return shares
+        products = [inner(q, value, acc, xp=xp), xp.sum(q, axis=axes, dtype=acc)]
+        mixed.append(xp.stack([products[i] for i in chosen], axis=-1))
+        shares.append(xp.matmul(solved, mixed[-1][..., None])[..., 0])
+    return shares, mixed
 
 
 def orthogonal_slopes(last: Score, options: Options, *, xp: Namespace) -> list[Array]:

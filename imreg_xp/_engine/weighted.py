@@ -92,7 +92,7 @@ def _freeze(
     w = precision(moving, xp=xp)
     w = xp.where(footprint(field, offset, shape, xp=xp), w, xp.zeros_like(w))
     none = xp.ones((1,), dtype=acc, device=device_of(image))
-    frozen = Frozen(field, none, image, w, none, none, *_totals(w, image, acc, xp=xp), none, None, True)
+    frozen = Frozen(field, none, image, w, none, *_totals(w, image, acc, xp=xp), none, None, True)
     moved, value = model(field, offset, shape, xp=xp)
     scale, background, _ = gain_and_background(value, frozen, options, xp=xp)
     weight, unit, binary = _combined(reference, moving, field, offset, w, scale, xp=xp)
@@ -110,7 +110,6 @@ def _freeze(
         gains=spread(gains, field.grid, value.dtype, xp=xp),
         weight=weight,
         weight_spectrum=rfft(weight, ndim, xp=xp, s=field.grid),
-        data_spectrum=rfft(weight * image, ndim, xp=xp, s=field.grid),
         attenuation=attenuated,
         unit=unit,
         binary=binary,
