@@ -63,3 +63,11 @@ def test_read_only_and_strided_inputs():
     b = np.roll(A, 3, 1)[:, ::-1][:, ::-1]
     a.flags.writeable = b.flags.writeable = False
     np.testing.assert_allclose(imreg_xp.register(a, b, boundary="wrap").shift, [0, -3], atol=1e-9)
+
+
+@pytest.mark.parametrize("boundary", ["overlap", "wrap"])
+def test_too_few_pixels_to_fit(boundary):
+    """As many parameters as pixels: no division by zero on the way to the status."""
+    result = imreg_xp.register(A[:2, :2], A[:2, :2], boundary=boundary)
+    assert result.status == imreg_xp.Status.TOO_FEW_VALID
+    assert np.isnan(result.shift).all()

@@ -10,8 +10,8 @@ from ..fft_tools._dft import along, axes_of, frequencies, irfft, rfft
 
 __all__ = ["crop", "fill_invalid", "gaussian"]
 
-_SCALES = (16.0, 8.0, 4.0, 2.0, 1.0, 0.7)
-_RELAX_STEPS = 8
+_SCALES = (16.0, 8.0, 4.0, 2.0, 1.4, 1.0, 0.7, 0.7)  # the fine ones decide how sharp images fare
+_RELAX_STEPS = 12
 
 
 def crop(image: Array, shape: Sequence[int]) -> Array:

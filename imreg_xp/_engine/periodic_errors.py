@@ -74,13 +74,14 @@ def fit_at(
         scale = cross / xp.where(signal > 0, signal, xp.ones_like(signal))
     # differences of large sums: rounding may take them below zero
     square = xp.clip(mm - 2 * scale * cross + scale**2 * rr, min=0.0) / n
-    found = square / dof
+    # too few pixels are reported as such, not as a division by zero
+    found = square / max(dof, 1)
     known = moving.err is not None
     unit = moving.err**2 + scale**2 * p_r / n if known else found
     p_m = xp.clip(n * unit - scale**2 * p_r, min=0.0)
     if options.correlated:
         # the residuals give the shape of the noise, the given errors its level
-        level = unit / xp.where(found > 0, found, xp.ones_like(found)) if known else n / dof
+        level = unit / xp.where(found > 0, found, xp.ones_like(found)) if known else n / max(dof, 1)
         j = _empirical(spectra, peak.offset, weights, xp=xp) * xp.reshape(level + 0 * found, (-1, 1, 1))
     else:
         j = _white(spectra, weights, p_r, p_m, scale, (rr, cross, peak.hessian), sides, xp=xp)
