@@ -277,3 +277,11 @@ def test_fixed_gain_or_background(boundary, fixed):
     np.testing.assert_allclose(-result.shift, (6.3, -1.0), atol=5 * result.shift_err.max())
     assert result.scale == pytest.approx(gain, abs=0.02)
     assert result.background == pytest.approx(background, abs=0.02)
+
+
+@pytest.mark.parametrize("levels", [(3.0, -3.0), (1e8, 1e8)])
+def test_the_means_do_not_matter(levels):
+    reference, moving = pair((40, 44), (1.7, -2.4), periodic=True)
+    base = imreg_xp.register(reference, moving, boundary="wrap")
+    raised = imreg_xp.register(reference + levels[0], moving + levels[1], boundary="wrap")
+    np.testing.assert_allclose(raised.shift, base.shift, atol=1e-4)

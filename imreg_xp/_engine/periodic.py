@@ -26,7 +26,7 @@ from ..fft_tools._dft import (
 from ._linalg import inverse, symmetric
 from .peaks import argmax, lags
 from .periodic_errors import Peak, Spectra, fit_at
-from .problem import Norm, Options, Side, normalised, over_image
+from .problem import Norm, Options, Side, column, normalised, over_image
 from .result import Registration, Status, finish
 from .spectrum import Rings, ml_weights, power, radial_mean, spread, white_floor
 
@@ -81,7 +81,7 @@ def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> 
 def _prepared(
     reference: Side, moving: Side, options: Options, *, xp: Namespace
 ) -> tuple[tuple[Side, Norm], tuple[Side, Norm]]:
-    """Bring the images to a common scale; double precision needs none, as the mean is a mode of its own here."""
+    """Bring the images to a common scale; double precision needs the mean taken off only."""
     if xp.finfo(reference.image.dtype).bits < 64:
         return normalised(reference, moving, options, xp=xp)
 
@@ -89,7 +89,10 @@ def _prepared(
         axes = over_image(side.image)
         high, low = xp.max(side.image, axis=axes), xp.min(side.image, axis=axes)
         flat = ~(high - low > 8 * xp.finfo(high.dtype).eps * xp.maximum(abs(high), abs(low)))
-        return side, Norm(xp.zeros_like(high), xp.ones_like(high), flat)
+        # a pedestal would hide the peak in the rounding errors of the map
+        mean = xp.mean(side.image, axis=axes) if options.fit_background else xp.zeros_like(high)
+        centred = side.image - column(mean, side.image, xp=xp)
+        return side._replace(image=centred), Norm(mean, xp.ones_like(high), flat)
 
     return as_it_is(reference), as_it_is(moving)
 
