@@ -285,3 +285,10 @@ def test_the_means_do_not_matter(levels):
     base = imreg_xp.register(reference, moving, boundary="wrap")
     raised = imreg_xp.register(reference + levels[0], moving + levels[1], boundary="wrap")
     np.testing.assert_allclose(raised.shift, base.shift, atol=1e-4)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_a_shift_just_inside_the_limit_is_found(boundary):
+    images = pair((60, 64), (2.55, -2.55), periodic=boundary == "wrap")
+    result = imreg_xp.register(*images, boundary=boundary, max_shift=2.7)
+    assert result.status == Status.OK

@@ -100,7 +100,7 @@ def _prepared(
 def _search(cross: Array, shape: Sequence[int], limits: Sequence[float], *, xp: Namespace) -> tuple[Array, Array]:
     """Return the whole-pixel lag of the maximum of C, and whether it is at the limits of the search."""
     values = irfft(cross, shape, xp=xp)
-    reach = [math.floor(limit) + 1 for limit in limits]
+    reach = [math.floor(limit + 0.5) + 1 for limit in limits]
     for axis, (size, k) in enumerate(zip(shape, reach, strict=True)):
         if 2 * k + 1 < size:
             lag = xp.arange(size, dtype=xp.int64, device=device_of(values))

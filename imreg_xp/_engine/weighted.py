@@ -35,7 +35,7 @@ def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> 
         small_m.image,
         precision(small_m, xp=xp),
         wrap=options.wrap,
-        limits=[math.floor(limit / f) + 1.0 for limit, f in zip(options.limits, factors, strict=True)],
+        limits=[math.floor(limit / f + 0.5) + 1.0 for limit, f in zip(options.limits, factors, strict=True)],
         min_overlap=options.min_overlap,
         xp=xp,
     )
