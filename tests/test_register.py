@@ -292,3 +292,14 @@ def test_a_shift_just_inside_the_limit_is_found(boundary):
     images = pair((60, 64), (2.55, -2.55), periodic=boundary == "wrap")
     result = imreg_xp.register(*images, boundary=boundary, max_shift=2.7)
     assert result.status == Status.OK
+
+
+def test_structure_of_one_pixel_is_not_the_border_of_the_search():
+    """Beside the peak of a white image lie lags that do not correlate; they are in the search all the same."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        reference = rng.normal(size=(36, 38))
+        moving = np.roll(reference, 2, 0) + 0.1 * rng.normal(size=reference.shape)
+        result = imreg_xp.register(reference, moving)
+        assert result.status == Status.OK
+        np.testing.assert_allclose(result.shift, [-2, 0], atol=0.1)

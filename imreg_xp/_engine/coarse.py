@@ -140,17 +140,20 @@ def search(
     allowed = _allowed(grid, turn, n_r, n_m, moving, wrap=wrap, limits=limits, min_overlap=min_overlap, xp=xp)
     most = xp.max(s00, axis=over_image(s00), keepdims=True)
     share = s00 / xp.where(most > 0, most, xp.ones_like(most))
-    allowed = allowed & (share > 0.5 * min_overlap) & (rho > 0)
-    score = _evidence(rho, variance, share, allowed, _roughness(moving, w_m, xp=xp), xp=xp)
-    return _describe(score, turn, xp=xp)
+    allowed = allowed & (share > 0.5 * min_overlap)
+    rough = _roughness(moving, w_m, xp=xp)
+    score = _evidence(xp.clip(rho, min=0.0), variance, share, allowed, rough, xp=xp)
+    # only a lag that correlates is a match, but one that does not may lie beside it
+    index = argmax(xp.where(rho > 0, score, xp.full_like(score, _NEVER)), xp=xp)
+    correlated = take_at(rho, index[:, None, :], xp=xp)[:, 0] > 0
+    return _describe(score, index, correlated, turn, xp=xp)
 
 
-def _describe(score: Array, turn: Sequence[int], *, xp: Namespace) -> Coarse:
-    """Turn the map of scores into the lag of its maximum."""
+def _describe(score: Array, index: Array, correlated: Array, turn: Sequence[int], *, xp: Namespace) -> Coarse:
+    """Turn the map of scores and the index of its maximum into a lag; the border is where scores are `_NEVER`."""
     grid = score.shape[1:]
     ndim = len(grid)
     dtype = accumulator_dtype(score, xp=xp)
-    index = argmax(score, xp=xp)
     steps = xp.eye(ndim, dtype=xp.int64, device=device_of(index))
     points = xp.concat([index[:, None, :], index[:, None, :] - steps, index[:, None, :] + steps], axis=1)
     around = xp.astype(take_at(score, points, xp=xp), dtype)
@@ -162,7 +165,7 @@ def _describe(score: Array, turn: Sequence[int], *, xp: Namespace) -> Coarse:
     lag = xp.astype(index, dtype)
     lag = xp.where(lag >= first, lag - n, lag)
     inside = xp.all(around > 0.5 * _NEVER, axis=1)
-    return Coarse(lag + xp.clip(part, -0.5, 0.5), ~inside, peak[:, 0] > 0.5 * _NEVER)
+    return Coarse(lag + xp.clip(part, -0.5, 0.5), ~inside, correlated & (peak[:, 0] > 0.5 * _NEVER))
 
 
 def _allowed(
