@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .._array import Array, Namespace, accumulator_dtype, device_of
 
-__all__ = ["argmax", "lags", "take_at", "within"]
+__all__ = ["argmax", "lags", "take_at"]
 
 
 def argmax(values: Array, *, xp: Namespace) -> Array:
@@ -42,13 +42,3 @@ def lags(index: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
     n = xp.asarray(list(shape), dtype=dtype, device=device_of(index))
     lag = xp.astype(index, dtype)
     return xp.where(lag > (n - 1) // 2, lag - n, lag)
-
-
-def within(shape: Sequence[int], limits: Sequence[tuple[int, int]], like: Array, *, xp: Namespace) -> list[Array]:
-    """Return per axis the boolean vector of map indices whose lag lies in [low, high]; indices wrap."""
-    masks = []
-    for n, (low, high) in zip(shape, limits, strict=True):
-        lag = xp.arange(n, dtype=xp.int64, device=device_of(like))
-        lag = xp.where(lag > high, lag - n, lag)
-        masks.append((lag >= low) & (lag <= high))
-    return masks

@@ -26,14 +26,13 @@ from ..fft_tools._dft import (
 from ._linalg import inverse, symmetric
 from .peaks import argmax, lags
 from .periodic_errors import Peak, Spectra, fit_at
-from .problem import Norm, Options, Side, column, normalised, over_image
+from .problem import Options, Side, normalised
 from .result import Registration, Status, finish
 from .spectrum import Rings, ml_weights, power, radial_mean, spread, white_floor
 
 __all__ = ["solve"]
 
 _NEWTON_STEPS = 3
-_WEIGHT_PASSES = 1
 _FINE = 8  # samples per pixel of the local grid
 _REACH = 1.0  # pixels it reaches around the whole-pixel peak
 _ORDERS = 28  # Taylor coefficients per axis: (1.25 pi)^28 / 28! = 1e-13
@@ -41,7 +40,7 @@ _ORDERS = 28  # Taylor coefficients per axis: (1.25 pi)^28 / 28! = 1e-13
 
 def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> Registration:
     """Register `moving` on `reference`, both (batch, ...); errors are numbers per item or None."""
-    (reference, norm_r), (moving, norm_m) = _prepared(reference, moving, options, xp=xp)
+    (reference, norm_r), (moving, norm_m) = normalised(reference, moving, options, xp=xp)
     shape = tuple(reference.image.shape[1:])
     r, m = (rfft(side.image, side.ndim, xp=xp) for side in (reference, moving))
     spectra = Spectra(r, m, xp.conj(r) * m, shape)
@@ -66,7 +65,7 @@ def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> 
         peak.step,
         fit.covariance,
         scale=fit.scale,
-        background=fit.background,
+        background=xp.zeros_like(fit.scale),
         chi2=fit.chi2,
         dof=one * dof,
         overlap=one,
@@ -76,25 +75,6 @@ def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> 
         dtype=moving.image.dtype,
         xp=xp,
     )
-
-
-def _prepared(
-    reference: Side, moving: Side, options: Options, *, xp: Namespace
-) -> tuple[tuple[Side, Norm], tuple[Side, Norm]]:
-    """Bring the images to a common scale; double precision needs the mean taken off only."""
-    if xp.finfo(reference.image.dtype).bits < 64:
-        return normalised(reference, moving, options, xp=xp)
-
-    def as_it_is(side: Side) -> tuple[Side, Norm]:
-        axes = over_image(side.image)
-        high, low = xp.max(side.image, axis=axes), xp.min(side.image, axis=axes)
-        flat = ~(high - low > 8 * xp.finfo(high.dtype).eps * xp.maximum(abs(high), abs(low)))
-        # a pedestal would hide the peak in the rounding errors of the map
-        mean = xp.mean(side.image, axis=axes) if options.fit_background else xp.zeros_like(high)
-        centred = side.image - column(mean, side.image, xp=xp)
-        return side._replace(image=centred), Norm(mean, xp.ones_like(high), flat)
-
-    return as_it_is(reference), as_it_is(moving)
 
 
 def _search(cross: Array, shape: Sequence[int], limits: Sequence[float], *, xp: Namespace) -> tuple[Array, Array]:
@@ -168,8 +148,12 @@ def _weighted_search(
     n, shape = math.prod(spectra.shape), spectra.shape
     r, modes = radial_mean(power(spectra.reference, xp=xp), shape, xp=xp)
     m = radial_mean(power(spectra.moving, xp=xp), shape, xp=xp)[0]
-    # ring 0 is the mean, which tells nothing of the offset
-    r, m = (xp.concat([a[:, 1:2], a[:, 1:]], axis=1) for a in (r, m))
+
+    def without_mean(a: Array) -> Array:
+        # ring 0 is the mean, which tells nothing of the offset
+        return xp.concat([a[:, 1:2], a[:, 1:]], axis=1)
+
+    r, m = without_mean(r), without_mean(m)
     p_r = xp.astype(err_r, r.dtype) ** 2 * n
     p_m = white_floor(m, shape, xp=xp) if err_m is None else xp.astype(err_m, r.dtype) ** 2 * n
     p_r, p_m = p_r + 0 * m[:, 0], p_m + 0 * m[:, 0]
@@ -188,16 +172,13 @@ def _weighted_search(
         return spread(ml_weights(both, gain, noise=(p_r, p_m), xp=xp), shape, dtype, xp=xp)
 
     weights = filtered(None, gain)
-    for _ in range(_WEIGHT_PASSES):
-        weighted = spectra.cross * weights
-        lag, on_border = _search(weighted, shape, options.limits, xp=xp)
-        offset = _refined(weighted, lag, shape, xp=xp).offset
-        aligned = fourier_translate(spectra.cross, -offset, shape, xp=xp)
-        cross = radial_mean(xp.real(aligned), shape, xp=xp)[0]
-        cross = xp.concat([cross[:, 1:2], cross[:, 1:]], axis=1)
-        gain = _ring_gain(rings._replace(cross=cross), p_r, xp=xp)
-        weights = filtered(cross, gain)
-    return weights, lag, on_border
+    weighted = spectra.cross * weights
+    lag, on_border = _search(weighted, shape, options.limits, xp=xp)
+    offset = _refined(weighted, lag, shape, xp=xp).offset
+    aligned = fourier_translate(spectra.cross, -offset, shape, xp=xp)
+    cross = without_mean(radial_mean(xp.real(aligned), shape, xp=xp)[0])
+    gain = _ring_gain(rings._replace(cross=cross), p_r, xp=xp)
+    return filtered(cross, gain), lag, on_border
 
 
 def _ring_gain(rings: Rings, p_r: Array, *, xp: Namespace) -> Array:

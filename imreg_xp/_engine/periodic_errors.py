@@ -42,9 +42,10 @@ class Spectra(NamedTuple):
 
 
 class Fit(NamedTuple):
+    """What the normalised images give at the maximum; they have mean 0, so there is no background between them."""
+
     covariance: Array
     scale: Array
-    background: Array
     chi2: Array
 
 
@@ -58,15 +59,11 @@ def fit_at(
     *,
     xp: Namespace,
 ) -> Fit:
-    """Return covariance, gain, background and chi2 at the offset, for the normalised images."""
+    """Return covariance, gain and chi2 at the offset, for the normalised images."""
     reference, moving = sides
     n, acc = math.prod(spectra.shape), peak.offset.dtype
     rr, mm = (n * inner(side.image, side.image, acc, xp=xp) for side in sides)
     cross = peak.value if weights is None else _value(spectra, peak.offset, xp=xp)
-    mean = (slice(None), *(0,) * len(spectra.shape))
-    mean_r, mean_m = (xp.astype(xp.real(a[mean]), acc) for a in spectra[:2])
-    if options.fit_background:
-        rr, mm, cross = rr - mean_r**2, mm - mean_m**2, cross - mean_r * mean_m
     p_r = xp.zeros_like(cross) if reference.err is None else n * reference.err**2
     signal = rr - n * p_r
     scale = xp.ones_like(cross)
@@ -88,8 +85,7 @@ def fit_at(
     h = inverse(peak.hessian, xp=xp)
     covariance = xp.matmul(xp.matmul(h, j), h)
     chi2 = square / unit if known else dof + 0 * square
-    background = (mean_m - scale * mean_r) / n if options.fit_background else xp.zeros_like(scale)
-    return Fit(covariance, scale, background, chi2)
+    return Fit(covariance, scale, chi2)
 
 
 def _moments(values: Array, shape: Sequence[int], *, xp: Namespace) -> Array:

@@ -66,53 +66,53 @@ def inner(a: Array, b: Array, acc: Any, *, xp: Namespace) -> Array:
 def normalised(
     reference: Side, moving: Side, options: Options, *, xp: Namespace
 ) -> tuple[tuple[Side, Norm], tuple[Side, Norm]]:
-    """Bring images to mean 0 and largest absolute value 1 on their valid pixels, errors alike; invalid pixels are 0.
+    """Bring images to mean 0 and largest absolute value 1 on their valid pixels, errors alike.
 
-    Fluxes of 1e-20 have no square in float32. The mean stays where no background is fitted, and both images keep one
-    scale where no gain is.
+    Fluxes of 1e-20 have no square in float32, and a pedestal hides small differences in rounding errors. Both images
+    keep one scale where no gain is fitted. Where no background is, they are lowered by the same amount, which is exact
+    for a gain of 1; with a free gain the level stays.
     """
-    r, m = (_centred(side, options.fit_background, xp=xp) for side in (reference, moving))
-    top_r, top_m = (xp.where(n.flat, xp.ones_like(n.top), n.top) for _, n in (r, m))
+    (r, low_r, high_r, mean_r), (m, low_m, high_m, mean_m) = (_range(side, xp=xp) for side in (reference, moving))
+    flats = [
+        ~(high - low > 8 * xp.finfo(low.dtype).eps * xp.maximum(abs(high), abs(low)))
+        for low, high in ((low_r, high_r), (low_m, high_m))
+    ]
+    if not options.fit_background:
+        mean_m = 0 * mean_r if options.fit_scale else mean_r
+        mean_r = mean_m
+    tops = [xp.maximum(high_r - mean_r, mean_r - low_r), xp.maximum(high_m - mean_m, mean_m - low_m)]
+    tops = [xp.where(top > 0, top, xp.ones_like(top)) for top in tops]
     if not options.fit_scale:
-        top_r = top_m = xp.maximum(top_r, top_m)
-    return _scaled(*r, top_r, xp=xp), _scaled(*m, top_m, xp=xp)
+        tops = [xp.maximum(*tops)] * 2
+    return (
+        _scaled(reference._replace(image=r), mean_r, tops[0], flats[0], xp=xp),
+        _scaled(moving._replace(image=m), mean_m, tops[1], flats[1], xp=xp),
+    )
 
 
-def _centred(side: Side, centre: bool, *, xp: Namespace) -> tuple[Side, Norm]:
-    """Take the mean off, put 0 into invalid pixels, find the largest absolute value and whether it is rounding."""
+def _range(side: Side, *, xp: Namespace) -> tuple[Array, Array, Array, Array]:
+    """Return the image with its mean in invalid pixels, and its smallest, largest and mean valid value."""
     x = side.image
     axes = over_image(x)
-    acc = accumulator_dtype(x, xp=xp)
     if side.valid is None:
         mean = xp.mean(x, axis=axes)
     else:
+        acc = accumulator_dtype(x, xp=xp)
         count = xp.sum(xp.astype(side.valid, acc), axis=axes)
         total = xp.sum(xp.where(side.valid, x, xp.zeros_like(x)), axis=axes, dtype=acc)
         mean = xp.astype(total / xp.clip(count, min=1.0), x.dtype)
-    centred = x - column(mean, x, xp=xp)
-    if side.valid is not None:
-        centred = xp.where(side.valid, centred, xp.zeros_like(x))
-    spread = _largest(centred, xp=xp)
-    flat = ~(spread > 8 * xp.finfo(x.dtype).eps * abs(mean))
-    if centre:
-        return side._replace(image=centred), Norm(xp.astype(mean, acc), xp.astype(spread, acc), flat)
-    if side.valid is not None:
-        x = xp.where(side.valid, x, xp.zeros_like(x))
-    top = xp.astype(_largest(x, xp=xp), acc)
-    return side._replace(image=x), Norm(xp.zeros_like(top), top, flat)
+        x = xp.where(side.valid, x, column(mean, x, xp=xp))
+    return x, xp.min(x, axis=axes), xp.max(x, axis=axes), mean
 
 
-def _largest(x: Array, *, xp: Namespace) -> Array:
-    """Return the largest absolute value per item, with no map of absolute values."""
-    axes = over_image(x)
-    return xp.maximum(xp.max(x, axis=axes), -xp.min(x, axis=axes))
-
-
-def _scaled(side: Side, norm: Norm, top: Array, *, xp: Namespace) -> tuple[Side, Norm]:
+def _scaled(side: Side, mean: Array, top: Array, flat: Array, *, xp: Namespace) -> tuple[Side, Norm]:
+    image = (side.image - column(mean, side.image, xp=xp)) * column(1 / top, side.image, xp=xp)
+    acc = accumulator_dtype(image, xp=xp)
+    top = xp.astype(top, acc)
     err = side.err
     if err is not None:
-        err = err / (top if err.ndim == 1 else column(top, side.image, xp=xp))
-    return side._replace(image=side.image * column(1 / top, side.image, xp=xp), err=err), norm._replace(top=top)
+        err = err / (top if err.ndim == 1 else column(top, image, xp=xp))
+    return side._replace(image=image, err=err), Norm(xp.astype(mean, acc), top, flat)
 
 
 def precision(side: Side, *, xp: Namespace) -> Array:
