@@ -303,3 +303,24 @@ def test_structure_of_one_pixel_is_not_the_border_of_the_search():
         result = imreg_xp.register(reference, moving)
         assert result.status == Status.OK
         np.testing.assert_allclose(result.shift, [-2, 0], atol=0.1)
+
+
+@pytest.mark.parametrize("width", [1.5, 2.0, 4.0])
+def test_an_isolated_source_without_noise(width):
+    """Its errors are rounding, not a variance below zero that fails the fit."""
+    y, x = np.mgrid[:48, :50]
+    reference, moving = (np.exp(-((y - a) ** 2 + (x - b) ** 2) / (2 * width**2)) for a, b in ((24, 25), (25.3, 23.8)))
+    result = imreg_xp.register(reference, moving)
+    assert result.status == Status.OK
+    np.testing.assert_allclose(result.shift, [-1.3, 1.2], atol=1e-5)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_common_pedestal_without_background(boundary, dtype):
+    images = pair((60, 64), (2.3, -1.6), periodic=boundary == "wrap", gain=1, background=0)
+    options = {"boundary": boundary, "fit_scale": False, "fit_background": False}
+    base = imreg_xp.register(*images, **options)
+    raised = imreg_xp.register(*[(im + 3000).astype(dtype) for im in images], **options)
+    np.testing.assert_allclose(raised.shift, base.shift, atol=0.1 * base.shift_err.max())
+    np.testing.assert_allclose(raised.shift_err, base.shift_err, rtol=0.02)

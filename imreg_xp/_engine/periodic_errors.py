@@ -42,7 +42,7 @@ class Spectra(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """What the normalised images give at the maximum; they have mean 0, so there is no background between them."""
+    """What the normalised images give at the maximum; they are of one level, with no background between them."""
 
     covariance: Array
     scale: Array

@@ -19,7 +19,7 @@ from ._linalg import inverse, symmetric
 from .extend import Field, sample, slopes_of
 from .problem import Options, column, inner, over_image
 
-__all__ = ["Frozen", "Score", "gain_and_background", "model", "newton_step", "orthogonal_slopes", "score"]
+__all__ = ["Frozen", "Level", "Score", "gain_and_background", "model", "newton_step", "orthogonal_slopes", "score"]
 
 
 class Frozen(NamedTuple):
@@ -61,6 +61,8 @@ class Score(NamedTuple):
     """The maps q_i."""
     shares: list[Array]
     """What gain and background explain of them, (batch, K)."""
+    normal: Array
+    """sum_x w q_i q_j with that taken off, (batch, ndim, ndim)."""
     slope_spectra: list[Array]
     """Spectra of w q_i with that taken off."""
 
@@ -72,22 +74,33 @@ def _columns(grid: Sequence[int], like: Array, ndim: int, *, xp: Namespace) -> l
     )
 
 
-def gain_and_background(value: Array, frozen: Frozen, options: Options, *, xp: Namespace) -> tuple[Array, Array, Array]:
-    """Return gain and background of `moving` by weighted least squares at one offset, and w times the model."""
+class Level(NamedTuple):
+    """Gain and background of `moving` at one offset, w times the model, and the sums of that times 1 and the model."""
+
+    scale: Array
+    background: Array
+    weighted: Array
+    total: Array
+    square: Array
+
+
+def gain_and_background(value: Array, frozen: Frozen, options: Options, *, xp: Namespace) -> Level:
+    """Fit gain and background by weighted least squares at one offset; `value` is the model there."""
     acc = frozen.total.dtype
     weighted = frozen.weight * value
     n = xp.where(frozen.total > 0, frozen.total, xp.ones_like(frozen.total))
     t = xp.sum(weighted, axis=over_image(weighted), dtype=acc)
     scale = xp.ones_like(t)
+    square = inner(weighted, value, acc, xp=xp)
     if options.fit_scale:
-        variance = inner(weighted, value, acc, xp=xp)
+        variance = square
         covariance = inner(weighted, frozen.moving, acc, xp=xp)
         if options.fit_background:
             variance = variance - t * t / n
             covariance = covariance - t * frozen.data / n
         scale = frozen.attenuation * covariance / xp.where(variance > 0, variance, xp.ones_like(variance))
     background = (frozen.data - scale * t) / n if options.fit_background else xp.zeros_like(t)
-    return scale, background, weighted
+    return Level(scale, background, weighted, t, square)
 
 
 def newton_step(
@@ -98,7 +111,7 @@ def newton_step(
     With noise in the reference the filtered slopes stand for the slopes: a step up to a third too long, which shrinks.
     """
     line = _linearised(frozen, offset, options, moved=moved, xp=xp)
-    return _solve(line.scale[:, None, None] * line.normal, line.u, xp=xp)[0]
+    return _solve(line.level.scale[:, None, None] * line.normal, line.u, xp=xp)[0]
 
 
 class _Line(NamedTuple):
@@ -110,10 +123,7 @@ class _Line(NamedTuple):
     slopes: list[Array]
     weighted: list[Array]
     """w q_i"""
-    model: Array
-    """w r(x - d)"""
-    scale: Array
-    background: Array
+    level: Level
     residual: Array
     u: Array
     shares: list[Array]
@@ -128,11 +138,11 @@ def _linearised(
     spectrum, value = model(frozen.field, offset, shape, xp=xp) if moved is None else moved
     filtered = spectrum * frozen.gains
     slopes = slopes_of(filtered, grid, shape, xp=xp)
-    scale, background, weighted_model = gain_and_background(value, frozen, options, xp=xp)
-    residual = frozen.moving - column(scale, value, xp=xp) * value - column(background, value, xp=xp)
+    level = gain_and_background(value, frozen, options, xp=xp)
+    residual = frozen.moving - column(level.scale, value, xp=xp) * value - column(level.background, value, xp=xp)
     weighted = [frozen.weight * q for q in slopes]
     u = xp.stack([inner(a, residual, acc, xp=xp) for a in weighted], axis=-1)
-    shares, mixed = _shares(weighted, weighted_model, value, frozen.total, options, xp=xp)
+    shares, mixed = _shares(weighted, level, value, frozen.total, options, xp=xp)
     normal = symmetric(
         [
             [inner(a, q, acc, xp=xp) - xp.sum(s * m, axis=-1) for q, m in zip(slopes, mixed, strict=True)]
@@ -140,9 +150,7 @@ def _linearised(
         ],
         xp=xp,
     )
-    return _Line(
-        spectrum, filtered, value, slopes, weighted, weighted_model, scale, background, residual, u, shares, normal
-    )
+    return _Line(spectrum, filtered, value, slopes, weighted, level, residual, u, shares, normal)
 
 
 def model(field: Field, offset: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Array, Array]:
@@ -165,44 +173,44 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
     spectrum = rfft(frozen.weight * line.residual, ndim, xp=xp, s=grid)
     columns = _columns(grid, offset, ndim, xp=xp)
     bend = xp.real(contract(xp.conj(spectrum) * line.filtered, columns, xp=xp))
-    nuisance = [rfft(line.model, ndim, xp=xp, s=grid)] * options.fit_scale
+    nuisance = [rfft(line.level.weighted, ndim, xp=xp, s=grid)] * options.fit_scale
     nuisance = nuisance + [frozen.weight_spectrum] * options.fit_background
     spectra = _without([rfft(a, ndim, xp=xp, s=grid) for a in line.weighted], nuisance, line.shares, xp=xp)
     rows = []
     for i, a in enumerate(spectra):
         table = xp.real(contract(xp.conj(a) * line.moved, columns, xp=xp))
-        rows.append([-line.scale * derivative(table, j) - derivative(bend, i, j) for j in range(ndim)])
+        rows.append([-line.level.scale * derivative(table, j) - derivative(bend, i, j) for j in range(ndim)])
     d = symmetric(rows, xp=xp)
     step, usable = _solve(d, line.u, xp=xp)
     return Score(
         step,
         usable,
         d,
-        line.scale,
-        line.background,
+        line.level.scale,
+        line.level.background,
         line.value,
         line.residual,
         spectrum,
         line.slopes,
         line.shares,
+        line.normal,
         spectra,
     )
 
 
 def _shares(
-    slopes: list[Array], model: Array, value: Array, total: Array, options: Options, *, xp: Namespace
+    slopes: list[Array], level: Level, value: Array, total: Array, options: Options, *, xp: Namespace
 ) -> tuple[list[Array], list[Array]]:
     """Return what gain and background explain of each slope, and its products with them: (batch, K) each.
 
-    `slopes` and `model` are weighted maps, `value` is the model and `total` the sum of the weights.
+    `slopes` are weighted maps, `value` is the model and `total` the sum of the weights.
     """
     acc = total.dtype
     axes = over_image(value)
-    flat = xp.sum(model, axis=axes, dtype=acc)
-    normal = [[inner(model, value, acc, xp=xp), flat], [flat, total]]
+    normal = [[level.square, level.total], [level.total, total]]
     chosen = [0] * options.fit_scale + [1] * options.fit_background
     if not chosen:
-        none = [flat[:, None][:, :0] for _ in slopes]
+        none = [total[:, None][:, :0] for _ in slopes]
         return none, none
     solved = inverse(symmetric([[normal[i][j] for j in chosen] for i in chosen], xp=xp), xp=xp)
     shares, mixed = [], []

@@ -21,6 +21,7 @@ __all__ = ["solve"]
 _STEPS_ALONE = 6  # Newton steps from the whole-pixel peak, before the exact one
 _STEPS_BINNED = 2
 _STEPS_AFTER_BINNED = 1
+_LEAST = 0.05  # of the variance of the score under white noise: less than that is not a variance
 
 
 def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> Registration:
@@ -94,7 +95,7 @@ def _freeze(
     none = xp.ones((1,), dtype=acc, device=device_of(image))
     frozen = Frozen(field, none, image, w, none, *_totals(w, image, acc, xp=xp), none, None, True)
     moved, value = model(field, offset, shape, xp=xp)
-    scale, background, _ = gain_and_background(value, frozen, options, xp=xp)
+    scale, background = gain_and_background(value, frozen, options, xp=xp)[:2]
     weight, unit, binary = _combined(reference, moving, field, offset, w, scale, xp=xp)
     residual = image - column(scale, value, xp=xp) * value - column(background, value, xp=xp)
     window = xp.astype(soft_window(field, offset, shape, xp=xp), value.dtype)
@@ -220,11 +221,9 @@ def _score_matrix(
 ) -> Array:
     """Return J, the covariance of U, for noise whose variance at weight 1 is `unit`."""
     w, grid = frozen.weight, frozen.field.grid
-    acc = unit.dtype
+    white = last.normal * unit[:, None, None]
     if not options.correlated:
-        slopes = orthogonal_slopes(last, options, xp=xp)
-        gram = symmetric([[inner(w * a, b, acc, xp=xp) for b in slopes] for a in slopes], xp=xp)
-        return gram * unit[:, None, None]
+        return white
     spectra, residual, valid = last.slope_spectra, last.residual_spectrum, frozen.weight_spectrum
     if not frozen.binary:
         root = xp.sqrt(w)
@@ -235,4 +234,7 @@ def _score_matrix(
     j, level = score_covariance(spectra, residual, valid, grid, xp=xp)
     # the residuals give the shape of the noise, the given errors its level
     factor = correction if frozen.unit is None else unit / xp.where(level > 0, level, xp.ones_like(level))
-    return symmetric(j, xp=xp) * factor[:, None, None]
+    j = symmetric(j, xp=xp) * factor[:, None, None]
+    # sampled correlations of few pixels, or of rounding errors, need not be those of any noise
+    possible = xp.all(xp.isfinite(inverse(j - _LEAST * white, xp=xp)), axis=(-1, -2), keepdims=True)
+    return xp.where(possible, j, white)
