@@ -23,6 +23,8 @@ from ._engine.result import Registration
 
 __all__ = ["choose", "image_pair", "one_image", "unflatten"]
 
+_HOPELESS = 30.0  # errors this many times the typical one mark bad pixels: together such pixels weigh nothing
+
 
 def image_pair(
     images: tuple[Array, Array],
@@ -149,9 +151,20 @@ def one_image(
     if not uniform:
         err = as_batch(as_weights(err, image.dtype, name=names[1], xp=xp), lead, ndim, xp=xp)
         good = good & xp.isfinite(err) & (err > 0)
+        good = good & (err < _HOPELESS * _typical(err, good, xp=xp))
         err = _sane(xp.broadcast_to(err, good.shape), good, xp=xp)
     image = xp.broadcast_to(image, good.shape)
     return Side(xp.where(good, image, xp.zeros_like(image)), good, err, masked)
+
+
+def _typical(err: Array, good: Array, *, xp: Namespace) -> Array:
+    """Return the error whose weight is the mean weight, (batch, 1, ..., 1); infinite where no pixel is good."""
+    axes = over_image(good)
+    smallest = xp.min(xp.where(good, err, xp.full_like(err, math.inf)), axis=axes, keepdims=True)
+    ratio = xp.where(good, smallest, xp.zeros_like(err)) / xp.where(good, err, xp.ones_like(err))
+    count = xp.sum(xp.astype(good, err.dtype), axis=axes, keepdims=True)
+    mean = xp.sum(ratio * ratio, axis=axes, keepdims=True) / xp.clip(count, min=1.0)
+    return smallest / xp.sqrt(xp.where(mean > 0, mean, xp.ones_like(mean)))
 
 
 def _sane(err: Array, good: Array, *, xp: Namespace) -> Array:

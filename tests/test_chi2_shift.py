@@ -147,3 +147,21 @@ def test_every_library(backend, images):
 def test_verbose_warns_of_a_coarse_array(images):
     with pytest.warns(UserWarning, match="does not resolve the errors"):
         chi2_shift(*images, 0.1, upsample_factor=2, verbose=True)
+
+
+@pytest.mark.parametrize("boundary", ["wrap", "overlap"])
+def test_chi2_array_in_single_precision(images, boundary):
+    """A small difference of large sums: not in the precision of the images."""
+    narrow = [(im + 10).astype(np.float32) for im in images]
+    single, double = (
+        chi2_shift(*pair, 0.1, boundary=boundary, upsample_factor=40, max_nsig=3, return_chi2array=True)[-1][2]
+        for pair in (narrow, [im.astype(np.float64) for im in narrow])
+    )
+    np.testing.assert_allclose(single, double, atol=1e-3)
+
+
+def test_the_minimum_in_the_overlap_is_the_shift(images):
+    dx, dy, ex, ey, (x, y, chi2) = chi2_shift(*images, 0.1, boundary="overlap", return_chi2array=True, max_nsig=2)
+    best = np.unravel_index(np.argmin(chi2), chi2.shape)
+    assert x[best] == pytest.approx(dx, abs=0.1 * ex)
+    assert y[best] == pytest.approx(dy, abs=0.1 * ey)

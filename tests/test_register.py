@@ -324,3 +324,16 @@ def test_a_common_pedestal_without_background(boundary, dtype):
     raised = imreg_xp.register(*[(im + 3000).astype(dtype) for im in images], **options)
     np.testing.assert_allclose(raised.shift, base.shift, atol=0.1 * base.shift_err.max())
     np.testing.assert_allclose(raised.shift_err, base.shift_err, rtol=0.02)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("side", ["reference", "moving"])
+def test_pixels_marked_by_a_huge_error_do_not_count(boundary, side):
+    images = dict(zip(("reference", "moving"), pair((64, 72), (2.3, -1.6), periodic=boundary == "wrap"), strict=True))
+    errors = {"reference_err": np.full((64, 72), 1e-3), "moving_err": np.full((64, 72), 0.02)}
+    images[side] = images[side].copy()
+    images[side][20, 30] = 1e6
+    errors[f"{side}_err"][20, 30] = 1e10
+    result = imreg_xp.register(**images, **errors, boundary=boundary)
+    assert np.all(np.abs(-result.shift - (2.3, -1.6)) < 4 * result.shift_err)
+    assert result.chi2 / result.dof == pytest.approx(1, abs=0.1)

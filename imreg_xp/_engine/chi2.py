@@ -28,6 +28,8 @@ def chi2_grid(
     The pixels compared are those in the overlap at `offset`; it is in units of the variance of a pixel of weight 1, the
     one with the smallest error.
     """
+    # chi² is a small difference of large sums
+    reference, moving = (_precise(side, offset.dtype, xp=xp) for side in (reference, moving))
     shape = moving.image.shape[1:]
     field = make_field(reference.image, reference.valid, shape, wrap=options.wrap, xp=xp)
     w = precision(moving, xp=xp)
@@ -48,6 +50,11 @@ def chi2_grid(
     third = correlation(_stretched(w, xp=xp), square, fine, 2)
     lay = (slice(None), *(None,) * ndim)
     return first[lay] - 2 * second + third
+
+
+def _precise(side: Side, dtype: object, *, xp: Namespace) -> Side:
+    err = side.err if side.err is None else xp.astype(side.err, dtype)
+    return side._replace(image=xp.astype(side.image, dtype), err=err)
 
 
 def _on_axis(a: Array, ndim: int, *, xp: Namespace) -> Array:

@@ -97,18 +97,15 @@ def _freeze(
     moved, value = model(field, offset, shape, xp=xp)
     scale, background = gain_and_background(value, frozen, options, xp=xp)[:2]
     weight, unit, binary = _combined(reference, moving, field, offset, w, scale, xp=xp)
-    residual = image - column(scale, value, xp=xp) * value - column(background, value, xp=xp)
-    window = xp.astype(soft_window(field, offset, shape, xp=xp), value.dtype)
-    # white residuals of the level that the weights make of theirs
-    level = xp.sum(xp.astype(weight > 0, acc), axis=over_image(weight)) / xp.clip(
-        xp.sum(weight, axis=over_image(weight), dtype=acc), min=1e-30
-    )
-    residual = residual * xp.sqrt(weight * column(level, weight, xp=xp))
-    rings = _rings(value, residual, window, scale, field.grid, xp=xp)
-    attenuated = attenuation(rings, xp=xp) if options.fit_scale else none
-    gains = ml_weights(rings, scale * attenuated, xp=xp)
+    gains, attenuated = none, none
+    if moving.err is None or reference.err is not None:
+        residual = image - column(scale, value, xp=xp) * value - column(background, value, xp=xp)
+        window = xp.astype(soft_window(field, offset, shape, xp=xp), value.dtype)
+        rings = _rings(value, residual, window, weight, scale, field.grid, xp=xp)
+        attenuated = attenuation(rings, xp=xp) if options.fit_scale else none
+        gains = ml_weights(rings, scale * attenuated, xp=xp)
     frozen = frozen._replace(
-        gains=spread(gains, field.grid, value.dtype, xp=xp),
+        gains=gains if gains is none else spread(gains, field.grid, value.dtype, xp=xp),
         weight=weight,
         weight_spectrum=rfft(weight, ndim, xp=xp, s=field.grid),
         attenuation=attenuated,
@@ -136,35 +133,52 @@ def _combined(
     if e_m is None:
         return w, None, True
     maps = e_m.ndim > 1 or (e_r is not None and e_r.ndim > 1)
-    square_m = e_m**2
     if e_r is None:
         # of the whole image, as the relative weights are
-        best = square_m
-        if maps:
-            best = xp.min(xp.where(moving.valid, square_m, xp.full_like(square_m, math.inf)), axis=over_image(w))
-        return w, xp.astype(best, offset.dtype) + 0 * scale, not maps
+        return w, xp.astype(_relative(moving, w, xp=xp)[1], offset.dtype) + 0 * scale, not maps
     if not maps:
-        return w, square_m + scale**2 * e_r**2, True
-    square_r = e_r**2
-    if e_r.ndim > 1:
-        square_r = xp.clip(roll(square_r, field, offset, w.shape[1:], xp=xp), min=0.0)
-    else:
-        square_r = column(square_r, w, xp=xp)
-    if e_m.ndim == 1:
-        square_m = column(square_m, w, xp=xp)
-    variance = square_m + column(scale**2, w, xp=xp) * square_r
-    variance = xp.where(w > 0, variance, xp.full_like(variance, math.inf))
-    best = xp.min(variance, axis=over_image(w))
-    best = xp.where(xp.isfinite(best), best, xp.ones_like(best))
-    return column(best, w, xp=xp) / variance, xp.astype(best, offset.dtype), False
+        return w, e_m**2 + scale**2 * e_r**2, True
+    # the relative precision is bounded, so that rolling it by Fourier leaves only rounding errors; a variance is not
+    p_r, best_r = _relative(reference, w, xp=xp)
+    if p_r.shape[1:] != (1,) * len(field.shape):
+        p_r = xp.clip(roll(p_r, field, offset, w.shape[1:], xp=xp), min=0.0)
+    p_m, best_m = _relative(moving, w, xp=xp)
+    joint = p_r * column(best_m, w, xp=xp) + p_m * column(scale**2 * best_r, w, xp=xp)
+    precise = xp.where((w > 0) & (joint > 0), p_r * p_m / xp.where(joint > 0, joint, xp.ones_like(joint)), 0 * joint)
+    best = xp.max(precise, axis=over_image(precise))
+    best = xp.where(best > 0, best, xp.ones_like(best))
+    return precise / column(best, w, xp=xp), 1 / xp.astype(best, offset.dtype), False
 
 
-def _rings(value: Array, residual: Array, window: Array, scale: Array, grid: Sequence[int], *, xp: Namespace) -> Rings:
+def _relative(side: Side, like: Array, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return the relative precision of the pixels (1 where the error is a number) and the smallest variance."""
+    if side.err.ndim == 1:
+        return xp.ones((1,) * like.ndim, dtype=like.dtype, device=device_of(like)), side.err**2
+    square = xp.where(side.valid, side.err**2, xp.full_like(side.err, math.inf))
+    best = xp.min(square, axis=over_image(square))
+    return precision(side, xp=xp), xp.where(xp.isfinite(best), best, xp.ones_like(best))
+
+
+def _rings(
+    value: Array,
+    residual: Array,
+    window: Array,
+    weight: Array,
+    scale: Array,
+    grid: Sequence[int],
+    *,
+    xp: Namespace,
+) -> Rings:
     """Return radial powers of the reference in a smooth window, and of data = scale * reference + residual.
 
-    Holes are in the residual alone: cut into the reference they would leak power from large scales to small ones.
+    Holes are in the residual alone: cut into the reference they would leak power from large scales to small ones. It is
+    whitened by the weights, at the level they make of the noise.
     """
-    ndim = len(grid)
+    ndim, acc, axes = len(grid), scale.dtype, over_image(weight)
+    used = xp.sum(xp.astype(weight > 0, acc), axis=axes)
+    total = xp.sum(weight, axis=axes, dtype=acc)
+    level = used / xp.where(total > 0, total, xp.ones_like(total))
+    residual = residual * xp.sqrt(weight * column(level, weight, xp=xp))
     f = rfft(window * value, ndim, xp=xp, s=grid)
     g = rfft(window * residual, ndim, xp=xp, s=grid)
     r, modes = radial_mean(power(f, xp=xp), grid, xp=xp)
