@@ -165,3 +165,23 @@ def test_the_minimum_in_the_overlap_is_the_shift(images):
     best = np.unravel_index(np.argmin(chi2), chi2.shape)
     assert x[best] == pytest.approx(dx, abs=0.1 * ex)
     assert y[best] == pytest.approx(dy, abs=0.1 * ey)
+
+
+@pytest.mark.parametrize("shape", [(12, 14), (11, 14), (13, 9)])
+def test_chi2_array_with_the_highest_frequencies(rng, shape):
+    """White images hold Nyquist modes, which move by their cosine."""
+    image = rng.normal(size=shape)
+    err = 0.5 + rng.uniform(size=shape)
+    other = np.roll(image, 1, 0) + 0.2 * rng.normal(size=shape)
+    x, y, chi2 = chi2_shift(image, other, err, upsample_factor=9, max_nsig=3, return_chi2array=True)[-1]
+    for index in np.ndindex(chi2.shape):
+        model = cut(np.fft.fftn(image), (-y[index], -x[index]), shape)
+        assert chi2[index] == pytest.approx(np.sum(((other - model) / err) ** 2), rel=1e-9)
+
+
+@pytest.mark.parametrize("max_nsig", [1.1, 3.0])
+def test_the_array_covers_max_nsig_errors(images, max_nsig):
+    dx, dy, ex, ey, (x, y, _) = chi2_shift(*images, 0.1, max_nsig=max_nsig, return_chi2array=True)
+    for axis, best, error in ((x, dx, ex), (y, dy, ey)):
+        for reach in (axis.max() - best, best - axis.min()):
+            assert reach / error == pytest.approx(max_nsig, abs=0.2)

@@ -337,3 +337,23 @@ def test_pixels_marked_by_a_huge_error_do_not_count(boundary, side):
     result = imreg_xp.register(**images, **errors, boundary=boundary)
     assert np.all(np.abs(-result.shift - (2.3, -1.6)) < 4 * result.shift_err)
     assert result.chi2 / result.dof == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_a_better_match_beyond_the_limit_is_not_looked_at(boundary):
+    # white images: the two copies do not correlate with each other
+    reference = np.random.default_rng(2).normal(size=(60, 64))
+    moving = np.roll(reference, (2, -3), (0, 1)) + 2 * np.roll(reference, (22, 15), (0, 1))
+    free = imreg_xp.register(reference, moving, boundary="wrap")
+    np.testing.assert_allclose(-free.shift, (22, 15), atol=0.1)
+    limited = imreg_xp.register(reference, moving, boundary=boundary, max_shift=8)
+    assert limited.status == Status.OK
+    np.testing.assert_allclose(-limited.shift, (2, -3), atol=0.2)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_a_fit_that_ends_beyond_the_limit_is_reported(boundary):
+    """The search looks a pixel further than the limit, so that it is the fit that decides."""
+    images = pair((60, 64), (4.3, -1.0), periodic=boundary == "wrap")
+    assert imreg_xp.register(*images, boundary=boundary, max_shift=4.2).status == Status.SEARCH_BORDER
+    assert imreg_xp.register(*images, boundary=boundary, max_shift=4.4).status == Status.OK
