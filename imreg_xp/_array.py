@@ -8,6 +8,7 @@ and nothing else.
 from __future__ import annotations
 
 import math
+import numbers
 import types
 from collections.abc import Sequence
 from typing import Any
@@ -23,14 +24,15 @@ __all__ = [
     "accumulator_dtype",
     "array_namespace",
     "as_batch",
+    "as_errors",
     "as_images",
-    "as_weights",
     "broadcast_batch",
     "complex_dtype",
     "constant",
     "device_of",
     "fast_length",
     "finite",
+    "is_number",
     "is_traced_or_remote",
     "known_finite",
     "scalar_or_array",
@@ -61,16 +63,21 @@ _WITH_SCIPY_FFT = _NumpyNamespace(scipy.fft)
 _WITH_NUMPY_FFT = _NumpyNamespace(np.fft)
 
 
-def array_namespace(*, use_numpy_fft: bool = False, **arrays: Array) -> Namespace:
-    """Return the one namespace and check the one device of the named `arrays` (None and Python numbers are skipped).
+def array_namespace(
+    *, optional: dict[str, Any] | None = None, use_numpy_fft: bool = False, **arrays: Array
+) -> Namespace:
+    """Return the one namespace and check the one device of the named `arrays`.
+
+    Of the `optional` ones those that are None or a number are passed over.
 
     Raises
     ------
     TypeError
         An argument is not an array, is a masked array, or the arrays come from different libraries or devices.
     """
-    given = {k: a for k, a in arrays.items() if a is not None and not isinstance(a, (int, float))}
-    first = ""
+    given = {k: a for k, a in (optional or {}).items() if a is not None and not is_number(a)}
+    given = {**arrays, **given}
+    first = next(iter(given))
     for name, array in given.items():
         if not compat.is_array_api_obj(array):
             msg = f"`{name}` must be an array (NumPy, CuPy, torch, JAX ...), got {type(array).__name__}"
@@ -78,7 +85,6 @@ def array_namespace(*, use_numpy_fft: bool = False, **arrays: Array) -> Namespac
         if isinstance(array, np.ma.MaskedArray):
             msg = f"`{name}` is a masked array: pass its data, and its inverted mask as the matching `*_valid`"
             raise TypeError(msg)
-        first = first or name
         if compat.array_namespace(array) is not compat.array_namespace(given[first]):
             got = f"{_library(array)} and {_library(given[first])}"
             msg = f"`{name}` must be from the same array library as `{first}`, got {got}"
@@ -86,9 +92,6 @@ def array_namespace(*, use_numpy_fft: bool = False, **arrays: Array) -> Namespac
         if device_of(array) != device_of(given[first]):
             msg = f"`{name}` must be on the device of `{first}`, got {device_of(array)} and {device_of(given[first])}"
             raise TypeError(msg)
-    if not given:
-        msg = f"one of {', '.join(f'`{k}`' for k in arrays)} must be an array"
-        raise TypeError(msg)
     if compat.is_numpy_array(given[first]):
         return _WITH_NUMPY_FFT if use_numpy_fft else _WITH_SCIPY_FFT
     return compat.array_namespace(given[first])
@@ -149,21 +152,24 @@ def _plain(x: Array) -> Array:
     return np.asarray(x) if isinstance(x, np.ndarray) else x
 
 
-def as_weights(x: Array, dtype: Any, *, name: str, xp: Namespace) -> Array:
-    """Return a boolean mask or an error map as an array of `dtype` (floating) or unchanged (boolean)."""
-    if xp.isdtype(x.dtype, "bool"):
-        return _plain(x)
+def as_errors(x: Array, dtype: Any, *, name: str, xp: Namespace) -> Array:
+    """Return an error map as an array of the floating `dtype`."""
     if not xp.isdtype(x.dtype, ("real floating", "integral")):
         msg = f"`{name}` must be real-valued, got dtype {x.dtype}"
         raise TypeError(msg)
     return xp.astype(_plain(x), dtype, copy=False)
 
 
+def is_number(x: Any) -> bool:
+    """Tell whether `x` is a real number of Python or NumPy; a NumPy array without axes is one too."""
+    if isinstance(x, np.ndarray):
+        return x.ndim == 0 and x.dtype.kind in "iuf"
+    return isinstance(x, numbers.Real) and not isinstance(x, bool)
+
+
 def scalar_or_array(x: Any, *, name: str) -> float | Array | None:
-    """Return Python and NumPy scalars as a checked positive float, arrays and None as they are."""
-    if x is None:
-        return None
-    if isinstance(x, (int, float, np.number)) and not isinstance(x, bool):
+    """Return numbers as a checked positive float, arrays and None as they are."""
+    if is_number(x):
         value = float(x)
         if not (math.isfinite(value) and value > 0):
             msg = f"`{name}` must be positive and finite, got {value}"
@@ -209,11 +215,12 @@ def known_finite(*arrays: Array, xp: Namespace) -> bool:
     """Tell whether all pixels are known to be finite without waiting for an accelerator.
 
     False says "not known": the general path, which weighs every pixel, is always right. A sum is finite only if every
-    term is.
+    term is; one that overflows says "not known" too.
     """
     if any(is_traced_or_remote(x) for x in arrays):
         return False
-    return all(bool(xp.isfinite(xp.sum(x))) for x in arrays)
+    with np.errstate(all="ignore"):
+        return all(bool(xp.isfinite(xp.sum(x))) for x in arrays)
 
 
 def constant(table: np.ndarray, dtype: Any, like: Array, *, xp: Namespace) -> Array:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from numbers import Integral
+from typing import Any, cast
 
 from ._array import (
     Array,
     Namespace,
     accumulator_dtype,
     as_batch,
+    as_errors,
     as_images,
-    as_weights,
     broadcast_batch,
     device_of,
+    is_number,
     known_finite,
     scalar_or_array,
 )
@@ -38,7 +40,7 @@ def image_pair(
     error_names: tuple[str, str] | None = None,
 ) -> tuple[tuple[Side, Side], tuple[int, ...]]:
     """Check two images with their errors and masks; return them with a flat batch, and the batch shape."""
-    if ndim not in (1, 2, 3):
+    if not (ndim in (1, 2, 3) and isinstance(ndim, Integral)):
         msg = f"`ndim` must be 1, 2 or 3, got {ndim!r}"
         raise ValueError(msg)
     labels = error_names or (f"{names[0]}_err", f"{names[1]}_err")
@@ -72,13 +74,18 @@ def _checked_shapes(
         raise ValueError(msg)
     shapes = {names[0]: tuple(image.shape[: image.ndim - ndim])}
     for name, extra in ((names[1], err), (names[2], valid)):
-        if extra is None or isinstance(extra, float):
+        if extra is None or _is_uniform(extra):
             continue
         if tuple(extra.shape[max(extra.ndim - ndim, 0) :]) != shape:
             msg = f"`{name}` must have the image shape {shape} of `{names[0]}`, got {tuple(extra.shape)}"
             raise ValueError(msg)
         shapes[name] = tuple(extra.shape[: extra.ndim - ndim])
     return shapes
+
+
+def _is_uniform(err: Any) -> bool:
+    """Tell whether an error is unknown or one number, on the host or on the device."""
+    return err is None or isinstance(err, float) or err.ndim == 0
 
 
 def choose(
@@ -95,6 +102,9 @@ def choose(
         if value not in known:
             msg = f"`{name}` must be one of {known}, got {value!r}"
             raise ValueError(msg)
+    if not is_number(min_overlap):
+        msg = f"`min_overlap` must be a number, got {type(min_overlap).__name__}"
+        raise TypeError(msg)
     if not 0 < min_overlap <= 1:
         msg = f"`min_overlap` must be in (0, 1], got {min_overlap!r}"
         raise ValueError(msg)
@@ -103,11 +113,14 @@ def choose(
     return Options(boundary == "wrap", bool(fit[0]), bool(fit[1]), noise == "correlated", limits, float(min_overlap))
 
 
-def _limits(max_shift: float | Sequence[float] | None, longest: tuple[int, ...]) -> tuple[float, ...]:
+def _limits(max_shift: float | Iterable[float] | None, longest: tuple[int, ...]) -> tuple[float, ...]:
     """Return the largest shift per axis, that of the larger image where there is none."""
     if max_shift is None:
         return tuple(float(n) for n in longest)
-    given = list(max_shift) if isinstance(max_shift, Sequence) else [max_shift] * len(longest)
+    if isinstance(max_shift, Iterable) and not is_number(max_shift):
+        given = list(max_shift)
+    else:
+        given = [cast("float", max_shift)] * len(longest)
     if len(given) != len(longest):
         msg = f"`max_shift` must be one number or {len(longest)}, got {max_shift!r}"
         raise ValueError(msg)
@@ -137,19 +150,21 @@ def one_image(
         if not xp.isdtype(valid.dtype, "bool"):
             msg = f"`{names[2]}` must be boolean, got dtype {valid.dtype}"
             raise TypeError(msg)
-    uniform = err is None or isinstance(err, float)
+    uniform = _is_uniform(err)
     masked = valid is not None or not uniform
     complete = not masked and known_finite(image, xp=xp)
     image = as_batch(image, lead, ndim, xp=xp)
-    if uniform and err is not None:
+    if isinstance(err, float):
         err = xp.full((1,), err, dtype=accumulator_dtype(image, xp=xp), device=device_of(image))
+    elif uniform and err is not None:
+        err = xp.reshape(as_errors(err, accumulator_dtype(image, xp=xp), name=names[1], xp=xp), (1,))
     if complete:
         return Side(image, None, err)
     good = xp.isfinite(image)
     if valid is not None:
         good = good & as_batch(valid, lead, ndim, xp=xp)
     if not uniform:
-        err = as_batch(as_weights(err, image.dtype, name=names[1], xp=xp), lead, ndim, xp=xp)
+        err = as_batch(as_errors(err, image.dtype, name=names[1], xp=xp), lead, ndim, xp=xp)
         good = good & xp.isfinite(err) & (err > 0)
         good = good & (err < _HOPELESS * _typical(err, good, xp=xp))
         err = _sane(xp.broadcast_to(err, good.shape), good, xp=xp)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import scipy.fft
 import scipy.special
 
-from ._array import Array, Namespace, accumulator_dtype, array_namespace, device_of, to_host
+from ._array import Array, Namespace, accumulator_dtype, array_namespace, device_of, is_number, to_host
 from ._engine import solve
 from ._engine.chi2 import chi2_grid
 from ._engine.problem import Options, Side
@@ -104,8 +104,8 @@ def chi2_shift(
     >>> bool(abs(dx - 5) < 3 * edx and abs(dy - 12) < 3 * edy)
     True
     """
-    _check(upsample_factor, boundary, nfitted)
-    xp = array_namespace(im1=im1, im2=im2, err=err, use_numpy_fft=use_numpy_fft)
+    _check(upsample_factor, boundary, nfitted, max_nsig, max_auto_size)
+    xp = array_namespace(im1=im1, im2=im2, optional={"err": err}, use_numpy_fft=use_numpy_fft)
     if im1.ndim != 2 or im2.ndim != 2:
         msg = f"`im1` and `im2` must be two-dimensional, got shapes {tuple(im1.shape)} and {tuple(im2.shape)}"
         raise ValueError(msg)
@@ -141,15 +141,19 @@ def chi2_shift(
     return tuple(result)
 
 
-def _check(upsample_factor: Any, boundary: str, nfitted: int) -> None:
+def _check(upsample_factor: Any, boundary: str, nfitted: int, max_nsig: float, max_auto_size: int) -> None:
     if boundary not in _BOUNDARIES:
         msg = f"`boundary` must be one of {_BOUNDARIES}, got {boundary!r}"
         raise ValueError(msg)
-    if upsample_factor != "auto" and not (isinstance(upsample_factor, (int, float)) and upsample_factor >= 1):
+    if upsample_factor != "auto" and not (is_number(upsample_factor) and upsample_factor >= 1):
         msg = f"`upsample_factor` must be 'auto' or a number of at least 1, got {upsample_factor!r}"
         raise ValueError(msg)
-    if not nfitted >= 1:
-        msg = f"`nfitted` must be at least 1, got {nfitted!r}"
+    for name, value, least in (("nfitted", nfitted, 1), ("max_auto_size", max_auto_size, 5)):
+        if not value >= least:
+            msg = f"`{name}` must be at least {least}, got {value!r}"
+            raise ValueError(msg)
+    if not max_nsig > 0:
+        msg = f"`max_nsig` must be positive, got {max_nsig!r}"
         raise ValueError(msg)
 
 

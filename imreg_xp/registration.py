@@ -11,7 +11,7 @@ from ._engine import solve
 from ._engine.resample import shifted
 from ._engine.result import Registration
 from ._inputs import choose, image_pair, one_image, unflatten
-from .fft_tools.shift import fourier_shift, per_item_shift
+from .fft_tools.shift import as_array_or_none, fourier_shift, per_item_shift
 
 __all__ = ["apply_shift", "fourier_shift", "register"]
 
@@ -91,10 +91,12 @@ def register(
     xp = array_namespace(
         reference=reference,
         moving=moving,
-        reference_err=reference_err,
-        moving_err=moving_err,
-        reference_valid=reference_valid,
-        moving_valid=moving_valid,
+        optional={
+            "reference_err": reference_err,
+            "moving_err": moving_err,
+            "reference_valid": reference_valid,
+            "moving_valid": moving_valid,
+        },
     )
     sides, lead = image_pair(
         (reference, moving),
@@ -154,9 +156,9 @@ def apply_shift(
     The rms error 4 pixels inside the border is 3e-4 / 5e-5 / 3e-5 of the image rms for beams of 0.7 / 1.0 / 1.5 pixels
     sigma. A shift that is NaN gives an image of `fill`.
     """
-    xp = array_namespace(image=image, shift=shift if hasattr(shift, "dtype") else None, valid=valid)
+    xp = array_namespace(image=image, optional={"shift": as_array_or_none(shift), "valid": valid})
     (image,) = as_images(xp=xp, image=image)
-    flat, offsets, lead = per_item_shift(image, shift, ndim, xp=xp)
+    flat, offsets, lead = per_item_shift(image, shift, ndim, valid=valid, xp=xp)
     k = flat.ndim - 1
     side = one_image(image, None, valid, lead, k, names=("image", "err", "valid"), xp=xp)
     known = xp.isfinite(offsets)

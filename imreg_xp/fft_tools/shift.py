@@ -15,10 +15,11 @@ from .._array import (
     as_images,
     broadcast_batch,
     device_of,
+    is_number,
 )
 from ._dft import fourier_translate, irfft, rfft
 
-__all__ = ["fourier_shift", "per_item_shift"]
+__all__ = ["as_array_or_none", "fourier_shift", "per_item_shift"]
 
 
 def fourier_shift(image: Array, shift: Any, *, ndim: int | None = None) -> Array:
@@ -52,7 +53,7 @@ def fourier_shift(image: Array, shift: Any, *, ndim: int | None = None) -> Array
     The Nyquist mode of an even axis is shifted by cos(pi shift), which keeps the image real. A pixel that is not finite
     makes its whole image so.
     """
-    xp = array_namespace(image=image, shift=shift if hasattr(shift, "dtype") else None)
+    xp = array_namespace(image=image, optional={"shift": as_array_or_none(shift)})
     (image,) = as_images(xp=xp, image=image)
     flat, offsets, lead = per_item_shift(image, shift, ndim, xp=xp)
     shape = tuple(flat.shape[1:])
@@ -61,10 +62,23 @@ def fourier_shift(image: Array, shift: Any, *, ndim: int | None = None) -> Array
     return xp.reshape(moved, (*lead, *shape))
 
 
+def as_array_or_none(shift: Any) -> Any:
+    """Return a shift that is an array, None where it is numbers in a row."""
+    if is_number(shift) or isinstance(shift, Sequence):
+        return None
+    if not hasattr(shift, "dtype"):
+        msg = f"`shift` must be an array or a sequence of numbers, got {type(shift).__name__}"
+        raise TypeError(msg)
+    return shift
+
+
 def per_item_shift(
-    image: Array, shift: Any, ndim: int | None, *, xp: Namespace
+    image: Array, shift: Any, ndim: int | None, *, valid: Array | None = None, xp: Namespace
 ) -> tuple[Array, Array, tuple[int, ...]]:
-    """Return images (batch or 1, ...), shifts (batch or 1, ndim) in the accumulator dtype, and the batch shape."""
+    """Return images (batch or 1, ...), shifts (batch or 1, ndim) in the accumulator dtype, and the batch shape.
+
+    A mask has a say in the batch shape too.
+    """
     acc = accumulator_dtype(image, xp=xp)
     if not hasattr(shift, "dtype"):
         shift = xp.asarray(_listed(shift), dtype=acc, device=device_of(image))
@@ -75,8 +89,10 @@ def per_item_shift(
         axes = f"{ndim} of the {image.ndim} axes"
         msg = f"`shift` must end in one number per image axis ({axes}), got shape {tuple(shift.shape)}"
         raise ValueError(msg)
-    shapes = {"image": tuple(image.shape[: image.ndim - ndim]), "shift": tuple(shift.shape[:-1])}
-    lead = broadcast_batch(shapes)
+    masked = {} if valid is None else {"valid": tuple(valid.shape[: max(valid.ndim - ndim, 0)])}
+    lead = broadcast_batch(
+        {"image": tuple(image.shape[: image.ndim - ndim]), "shift": tuple(shift.shape[:-1]), **masked}
+    )
     return as_batch(image, lead, ndim, xp=xp), as_batch(shift, lead, 1, xp=xp), lead
 
 
