@@ -12,7 +12,7 @@ from typing import Any
 
 from ._engine.result import Registration, Status
 from ._version import __version__
-from .chi2_shifts import chi2_shift
+from .chi2_shifts import chi2_shift, chi2_shift_iterzoom, chi2n_map
 from .registration import apply_shift, fourier_shift, register
 
 __all__ = [
@@ -22,7 +22,9 @@ __all__ = [
     "__version__",
     "apply_shift",
     "chi2_shift",
+    "chi2_shift_iterzoom",
     "chi2_shifts",
+    "chi2n_map",
     "fft_tools",
     "fourier_shift",
     "register",
