@@ -23,7 +23,7 @@ from ._array import (
 from ._engine.problem import Options, Side, over_image
 from ._engine.result import Registration
 
-__all__ = ["choose", "image_pair", "one_image", "unflatten"]
+__all__ = ["choose", "image_pair", "one_image", "shift_limits", "unflatten"]
 
 _HOPELESS = 30.0  # errors this many times the typical one mark bad pixels: together such pixels weigh nothing
 
@@ -109,11 +109,13 @@ def choose(
         msg = f"`min_overlap` must be in (0, 1], got {min_overlap!r}"
         raise ValueError(msg)
     longest = tuple(max(a, b) for a, b in zip(sides[0].image.shape[1:], sides[1].image.shape[1:], strict=True))
-    limits = _limits(max_shift, longest)
+    limits = shift_limits(max_shift, longest)
     return Options(boundary == "wrap", bool(fit[0]), bool(fit[1]), noise == "correlated", limits, float(min_overlap))
 
 
-def _limits(max_shift: float | Iterable[float] | None, longest: tuple[int, ...]) -> tuple[float, ...]:
+def shift_limits(
+    max_shift: float | Iterable[float] | None, longest: tuple[int, ...], *, name: str = "max_shift"
+) -> tuple[float, ...]:
     """Return the largest shift per axis, that of the larger image where there is none."""
     if max_shift is None:
         return tuple(float(n) for n in longest)
@@ -122,11 +124,11 @@ def _limits(max_shift: float | Iterable[float] | None, longest: tuple[int, ...])
     else:
         given = [cast("float", max_shift)] * len(longest)
     if len(given) != len(longest):
-        msg = f"`max_shift` must be one number or {len(longest)}, got {max_shift!r}"
+        msg = f"`{name}` must be one number or {len(longest)}, got {max_shift!r}"
         raise ValueError(msg)
     for value, size in zip(given, longest, strict=True):
         if not 0 < value <= size:
-            msg = f"`max_shift` must be positive and at most the image size {longest}, got {max_shift!r}"
+            msg = f"`{name}` must be positive and at most the image size {longest}, got {max_shift!r}"
             raise ValueError(msg)
     return tuple(float(v) for v in given)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from .._array import Array, Namespace, accumulator_dtype, device_of
+from ..fft_tools._dft import along
 
-__all__ = ["argmax", "lags", "take_at"]
+__all__ = ["argmax", "lags", "peak_within", "take_at"]
 
 
 def argmax(values: Array, *, xp: Namespace) -> Array:
@@ -42,3 +44,21 @@ def lags(index: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
     n = xp.asarray(list(shape), dtype=dtype, device=device_of(index))
     lag = xp.astype(index, dtype)
     return xp.where(lag > (n - 1) // 2, lag - n, lag)
+
+
+def peak_within(values: Array, limits: Sequence[float], *, xp: Namespace) -> tuple[Array, Array]:
+    """Return the lag (batch, ndim) of the maximum of periodic maps, and whether it is at the limits of the search.
+
+    The search goes one pixel beyond the nearest whole pixel: the peak of a shift just inside the limit may lie there.
+    """
+    shape = tuple(values.shape[1:])
+    reach = [math.floor(limit + 0.5) + 1 for limit in limits]
+    for axis, (size, k) in enumerate(zip(shape, reach, strict=True)):
+        if 2 * k + 1 < size:
+            lag = xp.arange(size, dtype=xp.int64, device=device_of(values))
+            near = xp.reshape((lag <= k) | (lag >= size - k), along(n=size, axis=axis, ndim=len(shape)))
+            values = xp.where(near, values, xp.full_like(values, -math.inf))
+    lag = lags(argmax(values, xp=xp), shape, xp=xp)
+    edge = [k if 2 * k + 1 < size else math.inf for size, k in zip(shape, reach, strict=True)]
+    on_border = xp.any(abs(lag) >= xp.asarray(edge, dtype=lag.dtype, device=device_of(lag)), axis=-1)
+    return lag, on_border

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 
 from .._array import Array, Namespace, device_of
 from ..fft_tools._dft import (
-    along,
     contract,
     derivative,
     fourier_translate,
@@ -24,7 +23,7 @@ from ..fft_tools._dft import (
     taylor_basis,
 )
 from ._linalg import inverse, symmetric
-from .peaks import argmax, lags
+from .peaks import argmax, peak_within
 from .periodic_errors import Peak, Spectra, fit_at
 from .problem import Options, Side, normalised
 from .result import Registration, Status, finish
@@ -79,17 +78,7 @@ def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> 
 
 def _search(cross: Array, shape: Sequence[int], limits: Sequence[float], *, xp: Namespace) -> tuple[Array, Array]:
     """Return the whole-pixel lag of the maximum of C, and whether it is at the limits of the search."""
-    values = irfft(cross, shape, xp=xp)
-    reach = [math.floor(limit + 0.5) + 1 for limit in limits]
-    for axis, (size, k) in enumerate(zip(shape, reach, strict=True)):
-        if 2 * k + 1 < size:
-            lag = xp.arange(size, dtype=xp.int64, device=device_of(values))
-            near = xp.reshape((lag <= k) | (lag >= size - k), along(n=size, axis=axis, ndim=len(shape)))
-            values = xp.where(near, values, xp.full_like(values, -math.inf))
-    lag = lags(argmax(values, xp=xp), shape, xp=xp)
-    edge = [k if 2 * k + 1 < size else math.inf for size, k in zip(shape, reach, strict=True)]
-    on_border = xp.any(abs(lag) >= xp.asarray(edge, dtype=lag.dtype, device=device_of(lag)), axis=-1)
-    return lag, on_border
+    return peak_within(irfft(cross, shape, xp=xp), limits, xp=xp)
 
 
 def _refined(cross: Array, lag: Array, shape: Sequence[int], *, xp: Namespace) -> Peak:

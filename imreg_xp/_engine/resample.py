@@ -1,4 +1,4 @@
-"""Shift of an image that is not periodic and may have holes."""
+"""Shift of an image that may have holes and need not be periodic."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from .problem import over_image
 __all__ = ["shifted"]
 
 
-def shifted(image: Array, valid: Array | None, offset: Array, fill: float, *, xp: Namespace) -> Array:
+def shifted(
+    image: Array, valid: Array | None, offset: Array, fill: float, *, wrap: bool = False, xp: Namespace
+) -> Array:
     """Return f(x - offset) on the pixels of `image` (batch, ...); what comes from outside or from a hole is `fill`.
 
-    A pixel comes from outside if its source lies beyond the centres of the outermost pixels, and from a hole if the
-    nearest source pixel is invalid.
+    A pixel comes from outside, which a periodic image (`wrap`) does not have, if its source lies beyond the centres of
+    the outermost pixels, and from a hole if the nearest source pixel is invalid.
     """
     shape = tuple(image.shape[1:])
     ndim = len(shape)
@@ -25,10 +27,10 @@ def shifted(image: Array, valid: Array | None, offset: Array, fill: float, *, xp
         image = xp.where(valid, image, xp.zeros_like(image))
         count = xp.sum(xp.astype(valid, image.dtype), axis=axes, keepdims=True)
         mean = xp.sum(image, axis=axes, keepdims=True) / xp.clip(count, min=1.0)
-    field = make_field(image - mean, valid, shape, wrap=False, xp=xp)
+    field = make_field(image - mean, valid, shape, wrap=wrap, xp=xp)
     value = sample(fourier_translate(field.spectrum, offset, field.grid, xp=xp), field.grid, shape, xp=xp) + mean
     inside = xp.ones((1,) * (ndim + 1), dtype=xp.bool, device=device_of(offset))
-    for axis, n in enumerate(shape):
+    for axis, n in enumerate(() if wrap else shape):
         x = xp.arange(n, dtype=offset.dtype, device=device_of(offset)) - offset[:, axis, None]
         # a whole-pixel shift that came through floating point still finds the outermost pixels
         ok = (x > -1e-6) & (x < n - 1 + 1e-6)

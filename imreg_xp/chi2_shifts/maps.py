@@ -9,8 +9,7 @@ import numpy as np
 import scipy.fft
 
 from .._array import Array, Namespace, accumulator_dtype, array_namespace, to_host
-from .._engine.chi2_lattice import Lattice, chi2_at_shifts, lattice, moving_term, pixels_compared, reference_term
-from .._engine.problem import Side
+from .._engine.lattice import Lattice, chi2_at_shifts, lattice, moving_term, pixels_compared, reference_term
 from .fitting import delta_chi2, sides_of
 
 __all__ = ["chi2map_to_errors", "chi2n_map"]
@@ -72,8 +71,7 @@ def chi2n_map(
     with scipy.fft.set_workers(nthreads):
         sides = sides_of(im1, im2, err, boundary, xp=xp)
         dtype = sides[1].image.dtype
-        first, second = (_precise(side, zero_mean=zeromean, xp=xp) for side in sides)
-        images = lattice(first, second, "constant" if boundary == "fill" else boundary, xp=xp)
+        images = lattice(*sides, "constant" if boundary == "fill" else boundary, zero_mean=zeromean, xp=xp)
         chi2 = chi2_at_shifts(images, xp=xp)
         terms = [chi2]
         if return_all:
@@ -88,20 +86,6 @@ def chi2n_map(
 def _degrees_of_freedom(images: Lattice, *, xp: Namespace) -> Array:
     dof = pixels_compared(images, xp=xp) - 2
     return xp.where(dof > 0, dof, xp.full_like(dof, math.nan))
-
-
-def _precise(side: Side, *, zero_mean: bool, xp: Namespace) -> Side:
-    """Return an image in the dtype of its sums, if asked for without the mean of its valid pixels."""
-    acc = accumulator_dtype(side.image, xp=xp)
-    image = xp.astype(side.image, acc)
-    err = side.err if side.err is None else xp.astype(side.err, acc)
-    if zero_mean:
-        valid = xp.ones_like(image) if side.valid is None else xp.astype(side.valid, acc)
-        known = image if side.valid is None else xp.where(side.valid, image, xp.zeros_like(image))
-        axes = (1, 2)
-        count = xp.sum(valid, axis=axes, keepdims=True)
-        image = image - xp.sum(known, axis=axes, keepdims=True) / xp.clip(count, min=1.0)
-    return side._replace(image=image, err=err)
 
 
 def chi2map_to_errors(

@@ -1,4 +1,4 @@
-r"""chi² at every whole-pixel shift.
+r"""chi² and correlation at every whole-pixel shift.
 
 .. math:: \chi^2(d) = \sum_x w\, v(x-d)\, [m - r(x-d)]^2
           = (w m^2 \star v)(d) - 2 (w m \star v r)(d) + (w \star v r^2)(d)
@@ -13,11 +13,19 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .._array import Array, Namespace, device_of, fast_length
+from .._array import Array, Namespace, accumulator_dtype, device_of, fast_length
 from ..fft_tools._dft import irfft, rfft
 from .problem import Side, column, over_image
 
-__all__ = ["Lattice", "chi2_at_shifts", "lattice", "moving_term", "pixels_compared", "reference_term"]
+__all__ = [
+    "Lattice",
+    "chi2_at_shifts",
+    "correlation_at_shifts",
+    "lattice",
+    "moving_term",
+    "pixels_compared",
+    "reference_term",
+]
 
 
 class Lattice(NamedTuple):
@@ -32,25 +40,35 @@ class Lattice(NamedTuple):
     beyond: str
 
 
-def lattice(reference: Side, moving: Side, beyond: str, *, xp: Namespace) -> Lattice:
-    """Prepare images (batch, ...) of one shape, in the dtype in which the sums are to be made.
+def lattice(reference: Side, moving: Side, beyond: str, *, zero_mean: bool, xp: Namespace) -> Lattice:
+    """Prepare images (batch, ...) of one shape, if asked for without the mean of their valid pixels, for exact sums.
 
     `beyond` its border the reference is: "wrap" periodic, "constant" zero, "nearest" its last pixel, "reflect" its
     mirror image (with the last pixel twice), "overlap" unknown.
     """
-    r, m = reference.image, moving.image
-    known = None
-    if reference.valid is not None:
-        known = xp.astype(reference.valid, r.dtype)
-        r = xp.where(reference.valid, r, xp.zeros_like(r))
-    err = xp.ones_like(m[:1, ...]) if moving.err is None else moving.err
-    w = 1 / (column(err, m, xp=xp) if err.ndim == 1 else err) ** 2
-    if moving.valid is not None:
-        w = xp.where(moving.valid, w, xp.zeros_like(m))
-        m = xp.where(moving.valid, m, xp.zeros_like(m))
-    elif moving.err is None or moving.err.ndim == 1:
-        w = w[(slice(None), *(slice(0, 1),) * (m.ndim - 1))]
+    r, known = _without_holes(reference, zero_mean=zero_mean, xp=xp)
+    m, good = _without_holes(moving, zero_mean=zero_mean, xp=xp)
+    if moving.err is None:
+        w = xp.ones_like(m[(slice(None), *(slice(0, 1),) * (m.ndim - 1))])
+    else:
+        w = 1 / (column(moving.err, m, xp=xp) if moving.err.ndim == 1 else xp.astype(moving.err, m.dtype)) ** 2
+    w = w if good is None else w * good
     return Lattice(r, known, m, w, beyond)
+
+
+def _without_holes(side: Side, *, zero_mean: bool, xp: Namespace) -> tuple[Array, Array | None]:
+    """Return an image in the dtype of its sums, 0 where invalid, and its mask in that dtype if it has one."""
+    acc = accumulator_dtype(side.image, xp=xp)
+    x = xp.astype(side.image, acc)
+    axes = over_image(x)
+    if side.valid is None:
+        return (x - xp.mean(x, axis=axes, keepdims=True) if zero_mean else x), None
+    good = xp.astype(side.valid, acc)
+    x = xp.where(side.valid, x, xp.zeros_like(x))
+    if zero_mean:
+        count = xp.sum(good, axis=axes, keepdims=True)
+        x = good * (x - xp.sum(x, axis=axes, keepdims=True) / xp.clip(count, min=1.0))
+    return x, good
 
 
 def chi2_at_shifts(images: Lattice, *, xp: Namespace) -> Array:
@@ -66,6 +84,29 @@ def chi2_at_shifts(images: Lattice, *, xp: Namespace) -> Array:
     r, v = _continued(images, xp=xp)
     r = v * (r - level)
     return _correlate([(w * m * m, v), (-2 * w * m, r), (w + 0 * m, r * r)], images.beyond, xp=xp)
+
+
+def correlation_at_shifts(images: Lattice, *, xp: Namespace) -> Array:
+    """Return the map of the correlation (m ⋆ r)(d); over the pixels that both hold, the coefficient of correlation.
+
+    The latter is 0 where the overlap is less than a third of the image or has no structure.
+    """
+    m, w = images.moving, images.weight + 0 * images.moving
+    r, v = _continued(images, xp=xp)
+    if images.beyond != "overlap":
+        return _correlate([(w * m, v * r)], images.beyond, xp=xp)
+    r = v * r
+    pairs = ((w, v), (w, r), (w * m, v), (w * m, r), (w, r * r), (w * m * m, v))
+    s00, s10, s01, s11, s20, s02 = (_correlate([pair], images.beyond, xp=xp) for pair in pairs)
+    total = (s20 * s00 - s10 * s10) * (s02 * s00 - s01 * s01)
+    axes = over_image(s00)
+    usable = s00 > xp.max(s00, axis=axes, keepdims=True) / 3
+    # differences of large sums: below this they are rounding errors
+    usable = usable & (
+        total > 1e6 * xp.finfo(total.dtype).eps ** 2 * xp.max(abs(s20 * s02) * s00 * s00, axis=axes, keepdims=True)
+    )
+    rho = (s11 * s00 - s10 * s01) / xp.sqrt(xp.where(usable, total, xp.ones_like(total)))
+    return xp.where(usable, rho, xp.zeros_like(rho))
 
 
 def moving_term(images: Lattice, *, xp: Namespace) -> Array:

@@ -1,0 +1,106 @@
+r"""Shift and phase between two complex images, from their spectra F and G.
+
+.. math:: C(d) = \frac{1}{N} \sum_k \bar F_k G_k\, e^{2\pi i \nu_k d}
+
+is largest in magnitude where g lies at d from f, and has the phase of g relative to f there (Guizar-Sicairos, Thurman &
+Fienup 2008, doi:10.1364/OL.33.000156). Its square has exact derivatives: no grid limits the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .._array import Array, Namespace, device_of
+from ..fft_tools._dft import axes_of, contract, derivative, dft_basis
+from ._linalg import inverse, symmetric
+from .peaks import argmax, peak_within
+
+__all__ = ["aligned_to", "complex_peak", "offset_covariance"]
+
+_FINE = 8  # samples per pixel of the local grid
+_STEPS = 4  # of Newton's method
+
+
+def complex_peak(cross: Array, limits: Sequence[float], *, refine: bool, xp: Namespace) -> tuple[Array, Array]:
+    """Return the offset d (batch, ndim) of the largest C, on whole pixels unless `refine`, and N C(d) (batch,)."""
+    shape, ndim = tuple(cross.shape[1:]), cross.ndim - 1
+    values = xp.fft.ifftn(cross, axes=axes_of(ndim), norm="forward")
+    offset, _ = peak_within(_square(values, xp=xp), limits, xp=xp)
+    if refine:
+        around = xp.arange(-_FINE, _FINE + 1, dtype=offset.dtype, device=device_of(offset)) / _FINE
+        columns = dft_basis(shape, offset[..., None] + around, half=False, xp=xp)
+        best = argmax(_square(contract(cross, columns, xp=xp), xp=xp), xp=xp)
+        offset = offset + (xp.astype(best, offset.dtype) - _FINE) / _FINE
+        for _ in range(_STEPS):
+            offset = offset + _newton_step(cross, offset, xp=xp)
+    table = contract(cross, dft_basis(shape, offset[..., None], half=False, xp=xp), xp=xp)
+    return offset, xp.reshape(table, (-1,))
+
+
+def _square(values: Array, *, xp: Namespace) -> Array:
+    return xp.real(values) ** 2 + xp.imag(values) ** 2
+
+
+def _newton_step(cross: Array, offset: Array, *, xp: Namespace) -> Array:
+    """Return the step to the maximum of |C|², at most a quarter of a pixel."""
+    ndim = offset.shape[-1]
+    columns = dft_basis(cross.shape[1:], offset[..., None], orders=3, half=False, xp=xp)
+    table = contract(cross, columns, xp=xp)
+    here = xp.conj(derivative(table))
+    slopes = [derivative(table, i) for i in range(ndim)]
+
+    def bend(i: int, j: int) -> Array:
+        return -xp.real(xp.conj(slopes[i]) * slopes[j] + here * derivative(table, i, j))
+
+    hessian = symmetric([[bend(i, j) for j in range(ndim)] for i in range(ndim)], xp=xp)
+    gradient = xp.stack([xp.real(here * s) for s in slopes], axis=-1)
+    step = xp.matmul(inverse(hessian, xp=xp), gradient[..., None])[..., 0]
+    usable = xp.all(xp.isfinite(step), axis=-1, keepdims=True)
+    return xp.where(usable, xp.clip(step, -0.25, 0.25), xp.zeros_like(step))
+
+
+def aligned_to(spectrum: Array, offset: Array, phase: Array, *, xp: Namespace) -> Array:
+    r"""Return the spectrum of :math:`e^{i\phi} g(x + d)`: image g brought to where and how f is."""
+    turn = xp.astype(xp.cos(phase), spectrum.dtype) + 1j * xp.astype(xp.sin(phase), spectrum.dtype)
+    columns = dft_basis(spectrum.shape[1:], offset[..., None], half=False, xp=xp)
+    spectrum = spectrum * xp.reshape(turn, (-1,) + (1,) * len(columns))
+    for axis, column in enumerate(columns):
+        lay = (-1, *(n if a == axis else 1 for a, n in enumerate(spectrum.shape[1:])))
+        spectrum = spectrum * xp.reshape(xp.astype(column, spectrum.dtype), lay)
+    return spectrum
+
+
+def offset_covariance(cross: Array, *, xp: Namespace) -> Array:
+    r"""Return the covariance (batch, ndim, ndim) of the offset, from the scatter of the aligned cross-spectrum.
+
+    X is conj(F) G with offset and phase taken off: noise turns its modes, :math:`\mathrm{Im}\,X` is its trace. With
+    :math:`\omega` the angular frequency less its mean, which the fitted phase takes, :math:`H = \sum \mathrm{Re}X\,
+    \omega\omega^T`, J the covariance of the score :math:`\sum \mathrm{Im}X\,\omega`, and cov = H^-1 J H^-1. A mode and
+    its opposite are independent for complex images and bound for real ones; their product in J holds for both.
+    """
+    re, im = xp.real(cross), xp.imag(cross)
+    opposite = im
+    for axis in range(1, im.ndim):
+        opposite = xp.roll(xp.flip(opposite, axis=axis), 1, axis=axis)
+    total, first, second = _moments(re, xp=xp)
+    mean = first / xp.where(total > 0, total, xp.ones_like(total))[:, None]
+    outer = mean[:, :, None] * mean[:, None, :]
+    h = inverse(second - outer * total[:, None, None], xp=xp)
+    total, first, second = _moments(im * im, xp=xp)
+    mixed = first[:, :, None] * mean[:, None, :]
+    j = second - mixed - xp.matrix_transpose(mixed) + outer * total[:, None, None]
+    total, _, second = _moments(im * opposite, xp=xp)
+    j = j - second + outer * total[:, None, None]
+    return xp.matmul(xp.matmul(h, j), h)
+
+
+def _moments(values: Array, *, xp: Namespace) -> tuple[Array, Array, Array]:
+    """Return the sums of values, of values * omega and of values * omega omega^T over all modes."""
+    shape, ndim = tuple(values.shape[1:]), values.ndim - 1
+    at = xp.zeros((1, ndim, 1), dtype=values.dtype, device=device_of(values))
+    # derivatives of e^(i omega x) at 0: 1, i omega, -omega²
+    columns = dft_basis(shape, at, orders=3, half=False, xp=xp)
+    table = contract(xp.astype(values, columns[0].dtype), columns, xp=xp)
+    first = xp.stack([xp.imag(derivative(table, i)) for i in range(ndim)], axis=-1)
+    second = [[-xp.real(derivative(table, i, j)) for j in range(ndim)] for i in range(ndim)]
+    return xp.real(derivative(table)), first, symmetric(second, xp=xp)
