@@ -32,6 +32,7 @@ __all__ = [
     "device_of",
     "fast_length",
     "finite",
+    "from_lists",
     "is_number",
     "is_traced_or_remote",
     "known_finite",
@@ -158,6 +159,11 @@ def as_errors(x: Array, dtype: Any, *, name: str, xp: Namespace) -> Array:
         msg = f"`{name}` must be real-valued, got dtype {x.dtype}"
         raise TypeError(msg)
     return xp.astype(_plain(x), dtype, copy=False)
+
+
+def from_lists(x: Any) -> Array:
+    """Return lists and tuples of numbers as a NumPy array, anything else as it is."""
+    return np.asarray(x) if isinstance(x, (list, tuple)) else x
 
 
 def is_number(x: Any) -> bool:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype, device_of, fast_length
 from ..fft_tools._dft import irfft, rfft
+from ..fft_tools.borders import continued, within
 from .problem import Side, column, over_image
 
 __all__ = [
@@ -148,17 +149,12 @@ def _continued(images: Lattice, *, xp: Namespace) -> tuple[Array, Array]:
     v = xp.ones_like(r) if images.known is None else images.known
     if images.beyond == "wrap":
         return r, v
-    inside = xp.ones_like(v[:1, ...])
+    inside = 1.0
     for axis in over_image(r):
         n = r.shape[axis]
-        x = xp.arange(-_reach(n), n + _reach(n), dtype=xp.int64, device=device_of(r))
-        source = xp.clip(x, 0, n - 1)
-        if images.beyond == "reflect":
-            source = x % (2 * n)
-            source = xp.where(source < n, source, 2 * n - 1 - source)
-        r, v, inside = (xp.take(a, source, axis=axis) for a in (r, v, inside))
-        within = xp.astype((x >= 0) & (x < n), v.dtype)
-        inside = inside * xp.reshape(within, (-1,) + (1,) * (r.ndim - 1 - axis))
+        ends = (-_reach(n), n + _reach(n))
+        inside = inside * within(images.reference, axis, *ends, xp=xp)
+        r, v = (continued(a, axis, *ends, images.beyond, xp=xp) for a in (r, v))
     if images.beyond == "overlap":
         v = v * inside
     elif images.beyond == "constant":

@@ -1,7 +1,32 @@
-"""Fourier image manipulation: shifts on exact trigonometric interpolation, N-D and batched."""
+"""Fourier image manipulation: shifts, zooms, interpolation, convolution on exact trigonometric interpolation."""
 
 from __future__ import annotations
 
-from .shift import fourier_shift
+from . import fast_ffts, scale, shift, upsample, zoom
 
-__all__ = ["fourier_shift"]
+# these modules have the names of their functions, which is what is found here; `from .smooth import ...` finds both
+from .convolve_nd import convolve_nd
+from .correlate2d import correlate2d
+from .downsample import downsample
+from .fast_ffts import get_ffts
+from .shift import fourier_shift, shift2d, shiftnd
+from .smooth import smooth
+from .upsample import dftups, upsample_image
+
+__all__ = [
+    "convolve_nd",
+    "correlate2d",
+    "dftups",
+    "downsample",
+    "fast_ffts",
+    "fourier_shift",
+    "get_ffts",
+    "scale",
+    "shift",
+    "shift2d",
+    "shiftnd",
+    "smooth",
+    "upsample",
+    "upsample_image",
+    "zoom",
+]

@@ -69,7 +69,14 @@ def _nyquist(nu: Array, n: int) -> Array:
 
 
 def dft_basis(
-    shape: Sequence[int], at: Array, *, orders: int = 1, half: bool = True, conjugate: bool = False, xp: Namespace
+    shape: Sequence[int],
+    at: Array,
+    *,
+    orders: int = 1,
+    half: bool = True,
+    conjugate: bool = False,
+    nyquist: bool = True,
+    xp: Namespace,
 ) -> list[Array]:
     r"""Return per axis the columns that evaluate a trigonometric polynomial and its derivatives.
 
@@ -85,6 +92,8 @@ def dft_basis(
         The last axis is the half axis of `rfftn`: its columns carry the weight 2 of the modes left out.
     conjugate
         Use :math:`e^{-2\pi i\nu x}`.
+    nyquist
+        Take the Nyquist mode by its cosine. Where the "modes" are samples it is one like any other.
 
     Returns
     -------
@@ -94,14 +103,14 @@ def dft_basis(
     for axis, (n, nu) in enumerate(zip(shape, frequencies(shape, at, xp=xp), strict=True)):
         if not half and axis == len(shape) - 1:
             nu = _frequency(n, n, nu.dtype, device_of(at), xp=xp)
-        nyquist = _nyquist(nu, n)
+        top = _nyquist(nu, n) if nyquist else nu > 1.0
         e = phasor(nu, at[..., axis, :], -1.0 if conjugate else 1.0, xp=xp)
         dtype = e.dtype
-        first = xp.astype(xp.where(nyquist, xp.zeros_like(nu), (-2 if conjugate else 2) * math.pi * nu), dtype) * 1j
-        value = xp.where(nyquist[:, None], xp.astype(xp.real(e), dtype), e)
+        first = xp.astype(xp.where(top, xp.zeros_like(nu), (-2 if conjugate else 2) * math.pi * nu), dtype) * 1j
+        value = xp.where(top[:, None], xp.astype(xp.real(e), dtype), e)
         stack = [value, first[:, None] * e, (first * first)[:, None] * e][:orders]
         if half and axis == len(shape) - 1:
-            weight = xp.astype(_half_weight(nu, nyquist, xp=xp), dtype)
+            weight = xp.astype(_half_weight(nu, top, xp=xp), dtype)
             stack = [s * weight[:, None] for s in stack]
         columns.append(xp.concat(stack, axis=-1))
     return columns

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import scipy.fft
+
 from .._array import (
     Array,
     Namespace,
@@ -17,9 +19,10 @@ from .._array import (
     device_of,
     is_number,
 )
-from ._dft import fourier_translate, irfft, rfft
+from ._dft import along, axes_of, fourier_translate, irfft, rfft
+from .sampling import as_complex, columns_at
 
-__all__ = ["as_array_or_none", "fourier_shift", "per_item_shift"]
+__all__ = ["as_array_or_none", "fourier_shift", "per_item_shift", "shift2d", "shiftnd"]
 
 
 def fourier_shift(image: Array, shift: Any, *, ndim: int | None = None) -> Array:
@@ -98,3 +101,114 @@ def per_item_shift(
 
 def _listed(shift: Any) -> list[Any]:
     return list(shift) if isinstance(shift, Sequence) else [shift]
+
+
+def shiftnd(
+    data: Array,
+    offset: Any,
+    phase: float = 0,
+    nthreads: int = 1,
+    use_numpy_fft: bool = False,
+    return_abs: bool = False,
+    return_real: bool = True,
+) -> Array:
+    r"""Shift an array by Fourier; NaN is taken for 0.
+
+    .. math:: f(x - \mathrm{offset})\, e^{-i\, \mathrm{phase}}
+              = \frac{1}{N} \sum_\nu F(\nu)\, e^{2\pi i \nu \cdot (x - \mathrm{offset}) - i\, \mathrm{phase}}
+
+    Parameters
+    ----------
+    data : array (..., n_1, ..., n_k)
+        Real or complex; as many of its last axes are shifted as `offset` has numbers.
+    offset : sequence of k numbers, or array (k,)
+        Pixels along each axis, in array order: what lies at x comes to x + offset.
+    phase : float
+        Radians.
+    nthreads : int
+        Threads for the FFTs (NumPy arrays).
+    use_numpy_fft : bool
+        Transform with `numpy.fft` instead of `scipy.fft` (NumPy arrays).
+    return_abs : bool
+        Return the absolute value.
+    return_real : bool
+        Return the real part; with neither the result is complex.
+
+    Returns
+    -------
+    array of the shape of `data`
+
+    Raises
+    ------
+    TypeError
+        `data` is not a numeric array, or `offset` not numbers in a row.
+    ValueError
+        `offset` has more numbers than `data` axes, or none.
+
+    Notes
+    -----
+    The Nyquist mode of an even axis turns by :math:`e^{i\pi\, \mathrm{offset}}`, so a complex result shifted back is
+    what it was. Of a real image the real part keeps its cosine.
+    """
+    xp = array_namespace(data=data, optional={"offset": _row_or_none(offset)}, use_numpy_fft=use_numpy_fft)
+    complex_input = xp.isdtype(data.dtype, "complex floating")
+    data = data if complex_input else as_images(xp=xp, data=data)[0]
+    real = xp.real(data) if complex_input else data
+    data = xp.where(xp.isnan(data), xp.zeros_like(data), data)
+    at = _one_per_axis(offset, real, xp=xp)
+    ndim = len(at)
+    shape = tuple(data.shape[data.ndim - ndim :])
+    with scipy.fft.set_workers(nthreads):
+        if return_real and not return_abs and not complex_input and phase == 0:
+            spectrum = xp.reshape(rfft(data, ndim, xp=xp), (-1, *shape[:-1], shape[-1] // 2 + 1))
+            moved = irfft(fourier_translate(spectrum, xp.stack(at, axis=-1), shape, xp=xp), shape, xp=xp)
+            return xp.reshape(moved / math.prod(shape), data.shape)
+        spectrum = xp.fft.fftn(as_complex(data, xp=xp), axes=axes_of(ndim))
+        for axis, e in enumerate(columns_at(shape, at, half=False, conjugate=True, nyquist=False, xp=xp)):
+            spectrum = spectrum * xp.reshape(xp.astype(e, spectrum.dtype), along(n=shape[axis], axis=axis, ndim=ndim))
+        moved = xp.fft.ifftn(spectrum, axes=axes_of(ndim)) * (math.cos(phase) - 1j * math.sin(phase))
+    if return_abs:
+        return abs(moved)
+    return xp.real(moved) if return_real else moved
+
+
+def shift2d(
+    data: Array,
+    deltax: float,
+    deltay: float,
+    phase: float = 0,
+    nthreads: int = 1,
+    use_numpy_fft: bool = False,
+    return_abs: bool = False,
+    return_real: bool = True,
+) -> Array:
+    """Shift an image (..., ny, nx) by Fourier: `shiftnd` with the offset (deltay, deltax), which has the details."""
+    return shiftnd(
+        data,
+        (deltay, deltax),
+        phase=phase,
+        nthreads=nthreads,
+        use_numpy_fft=use_numpy_fft,
+        return_abs=return_abs,
+        return_real=return_real,
+    )
+
+
+def _row_or_none(offset: Any) -> Any:
+    """Return an offset that is an array with axes, None for numbers in a row."""
+    if is_number(offset) or not (hasattr(offset, "dtype") or isinstance(offset, Sequence)):
+        msg = f"`offset` must be one number per axis in a row, such as (dy, dx), got {offset!r}"
+        raise TypeError(msg)
+    return offset if hasattr(offset, "dtype") else None
+
+
+def _one_per_axis(offset: Any, data: Array, *, xp: Namespace) -> list[Array]:
+    """Return the offset along each axis as arrays (1,) in the accumulator dtype."""
+    acc = accumulator_dtype(data, xp=xp)
+    if not hasattr(offset, "dtype"):
+        offset = xp.asarray(_listed(offset), dtype=acc, device=device_of(data))
+    if offset.ndim != 1 or not 1 <= offset.shape[0] <= data.ndim:
+        msg = f"`offset` must be one number per axis ({data.ndim}), got shape {tuple(offset.shape)}"
+        raise ValueError(msg)
+    offset = xp.astype(offset, acc)
+    return [offset[i : i + 1] for i in range(offset.shape[0])]

@@ -1,0 +1,50 @@
+"""How an image goes on beyond its border."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .._array import Array, Namespace, device_of
+
+__all__ = ["BOUNDARIES", "continued", "within", "zero_padded"]
+
+BOUNDARIES = ("fill", "constant", "wrap", "reflect", "nearest")
+
+
+def _source(first: int, last: int, n: int, beyond: str, like: Array, *, xp: Namespace) -> Array:
+    """Return which pixel of n stands at each coordinate from `first` up to `last`."""
+    x = xp.arange(first, last, dtype=xp.int64, device=device_of(like))
+    if beyond == "wrap":
+        return x % n
+    if beyond == "reflect":
+        x = x % (2 * n)
+        return xp.where(x < n, x, 2 * n - 1 - x)
+    return xp.clip(x, 0, n - 1)
+
+
+def continued(image: Array, axis: int, first: int, last: int, beyond: str, *, xp: Namespace) -> Array:
+    """Return the pixels at the coordinates from `first` up to `last` along one axis.
+
+    `beyond` the border the image is "wrap" periodic, "reflect" its mirror image with the last pixel twice
+    (d c b a | a b c d), or, for everything else, its last pixel.
+    """
+    if (first, last) == (0, image.shape[axis]):
+        return image
+    return xp.take(image, _source(first, last, image.shape[axis], beyond, image, xp=xp), axis=axis)
+
+
+def within(image: Array, axis: int, first: int, last: int, *, xp: Namespace) -> Array:
+    """Return 1 for coordinates on the image and 0 beyond it, to be multiplied with what `continued` returns."""
+    x = xp.arange(first, last, dtype=xp.int64, device=device_of(image))
+    inside = xp.astype((x >= 0) & (x < image.shape[axis]), image.dtype)
+    return xp.reshape(inside, (-1,) + (1,) * (image.ndim - 1 - axis % image.ndim))
+
+
+def zero_padded(image: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
+    """Return the array with zeros after the end of its last axes, as many as `shape` has."""
+    for axis, n in enumerate(shape, start=image.ndim - len(shape)):
+        missing = (*image.shape[:axis], n - image.shape[axis], *image.shape[axis + 1 :])
+        if missing[axis]:
+            zeros = xp.zeros(missing, dtype=image.dtype, device=device_of(image))
+            image = xp.concat([image, zeros], axis=axis)
+    return image
