@@ -1,8 +1,25 @@
 """Align images of extended emission to a small fraction of a pixel, with error bars that are true.
 
+>>> import numpy as np
 >>> import imreg_xp
->>> result = imreg_xp.register(reference, moving)  # doctest: +SKIP
->>> aligned = imreg_xp.apply_shift(moving, result.shift)  # doctest: +SKIP
+>>> from imreg_xp.fft_tools import shift
+>>> rng = np.random.default_rng(0)
+>>> image = rng.normal(size=(63, 71))
+>>> offset_image = shift.shiftnd(image, (-4.25, 3.665)) + 0.05 * rng.normal(size=image.shape)
+
+On the native face, what to apply along the axes; two pointings of one sky unless `boundary` says "wrap":
+
+>>> result = imreg_xp.register(image, offset_image, boundary="wrap")
+>>> bool(np.all(abs(result.shift - (4.25, -3.665)) < 4 * result.shift_err))
+True
+>>> aligned = imreg_xp.apply_shift(offset_image, result.shift)
+
+With the functions of `image_registration`, how far the second image lies from the first, x first:
+
+>>> xoff, yoff, exoff, eyoff = imreg_xp.chi2_shift(image, offset_image, 0.05, return_error=True, upsample_factor="auto")
+>>> corrected_image2 = shift.shiftnd(offset_image, (-yoff, -xoff))
+>>> bool(np.std(corrected_image2 - image) < 0.1)
+True
 """
 
 from __future__ import annotations
@@ -33,14 +50,16 @@ __all__ = [
     "fourier_shift",
     "register",
     "register_images",
+    "test",
 ]
 
+_FOUND_IN = {"cross_correlation_shifts_FITS": ".FITS_tools", "test": ".selftest"}
 _LAZY = ("FITS_tools", "chi2_shifts", "fft_tools", "plotting")
 
 
 def __getattr__(name: str) -> Any:
-    if name == "cross_correlation_shifts_FITS":
-        return importlib.import_module(".FITS_tools", __name__).cross_correlation_shifts_FITS
+    if name in _FOUND_IN:
+        return getattr(importlib.import_module(_FOUND_IN[name], __name__), name)
     if name in _LAZY:
         return importlib.import_module(f".{name}", __name__)
     msg = f"module {__name__!r} has no attribute {name!r}"
