@@ -38,7 +38,7 @@ def register(
 
     Parameters
     ----------
-    reference, moving : array (..., *image axes)
+    reference, moving : array (..., image axes)
         Real images. Leading axes broadcast against each other; with ``boundary="overlap"`` the images may differ in
         size (the shift is then between their pixels (0, 0)).
     reference_err, moving_err : number or array, optional
@@ -128,7 +128,7 @@ def apply_shift(
 
     Parameters
     ----------
-    image : array (..., *image axes)
+    image : array (..., image axes)
         Real images. NaN and infinite pixels are invalid.
     shift : array (..., ndim) or sequence
         Pixels, array-axis order: content moves towards larger indices.

@@ -23,8 +23,8 @@ CHI2_SHIFT = """im1, im2, err=None, upsample_factor='auto', boundary='wrap', nth
     zeromean=False, nfitted=2, verbose=False, return_error=True, return_chi2array=False, max_auto_size=512,
     max_nsig=1.1"""
 ITERZOOM = """im1, im2, err=None, upsample_factor='auto', boundary='wrap', nthreads=1, use_numpy_fft=False,
-    zeromean=False, verbose=False, return_error=True, return_chi2array=False, zoom_shape=[10, 10], rezoom_shape=[100, 100],
-    rezoom_factor=5, mindiff=1, **kwargs"""
+    zeromean=False, verbose=False, return_error=True, return_chi2array=False, zoom_shape=[10, 10],
+    rezoom_shape=[100, 100], rezoom_factor=5, mindiff=1, **kwargs"""
 CHI2N_MAP = """im1, im2, err=None, boundary='wrap', nthreads=1, zeromean=False, use_numpy_fft=False, return_all=False,
     reduced=False"""
 CORRELATION = """image1, image2, errim1=None, errim2=None, maxoff=None, verbose=False, gaussfit=False,

@@ -186,7 +186,7 @@ def contract(spectrum: Array, columns: Sequence[Array], *, xp: Namespace) -> Arr
     """
     modes = spectrum.shape[1:]
     last = columns[-1]
-    flat = xp.reshape(spectrum, (spectrum.shape[0], -1, modes[-1]))
+    flat = xp.reshape(spectrum, (spectrum.shape[0], math.prod(modes[:-1]), modes[-1]))
     if xp.isdtype(spectrum.dtype, "complex floating") or not xp.isdtype(last.dtype, "complex floating"):
         t = xp.astype(xp.matmul(flat, xp.astype(last, spectrum.dtype)), last.dtype)
     else:
@@ -196,15 +196,19 @@ def contract(spectrum: Array, columns: Sequence[Array], *, xp: Namespace) -> Arr
         k = last.shape[-1]
         t = t[..., :k] + 1j * t[..., k:]
     kept = [last.shape[-1]]
-    for n, column in zip(modes[-2::-1], columns[-2::-1], strict=True):
-        t = xp.matrix_transpose(xp.reshape(t, (t.shape[0], -1, n, math.prod(kept))))
+    for axis in range(len(modes) - 2, -1, -1):
+        column = columns[axis]
+        t = xp.reshape(t, (t.shape[0], math.prod(modes[:axis]), modes[axis], math.prod(kept)))
+        t = xp.matrix_transpose(t)
         t = xp.matmul(t, column[:, None, :, :])
         kept.append(column.shape[-1])
     t = xp.reshape(t, (t.shape[0], *kept))
     return xp.permute_dims(t, (0, *range(len(kept), 0, -1)))
 
 
-def fourier_translate(spectrum: Array, offset: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
+def fourier_translate(
+    spectrum: Array, offset: Array, shape: Sequence[int], *, together: bool = False, xp: Namespace
+) -> Array:
     r"""Multiply an `rfftn` spectrum by :math:`e^{-2\pi i\nu\cdot d}`: the spectrum of :math:`f(x-d)`.
 
     Parameters
@@ -213,14 +217,23 @@ def fourier_translate(spectrum: Array, offset: Array, shape: Sequence[int], *, x
         (batch, modes...)
     offset
         d in pixels, (batch or 1, ndim), accumulator dtype.
+    together
+        A mode at Nyquist along several axes moves by :math:`\cos(\pi\sum_i d_i)`, as the real part of a complex shift
+        does, not by :math:`\prod_i\cos(\pi d_i)`. Other modes are the same.
     """
     ndim = len(shape)
+    turn = 1.0
     for axis, (n, nu) in enumerate(zip(shape, frequencies(shape, offset, xp=xp), strict=True)):
         e = phasor(nu, offset[:, axis, None], -1.0, xp=xp)[..., 0]
-        e = xp.where(_nyquist(nu, n), xp.astype(xp.real(e), e.dtype), e)
-        e = xp.reshape(xp.astype(e, spectrum.dtype), (e.shape[0], *along(n=e.shape[1], axis=axis, ndim=ndim)))
-        spectrum = spectrum * e
-    return spectrum
+        top = _nyquist(nu, n)
+        laid = (e.shape[0], *along(n=e.shape[1], axis=axis, ndim=ndim))
+        one = xp.ones_like(e)
+        if together:
+            # the half axis has its Nyquist mode at +1/2, the others at -1/2
+            turn = turn * xp.reshape(xp.where(top, xp.conj(e) if axis == ndim - 1 else e, one), laid)
+        e = xp.where(top, one if together else xp.astype(xp.real(e), e.dtype), e)
+        spectrum = spectrum * xp.reshape(xp.astype(e, spectrum.dtype), laid)
+    return spectrum * xp.astype(xp.real(turn), spectrum.dtype) if together else spectrum
 
 
 def derivative(table: Array, *axes: int) -> Array:

@@ -20,9 +20,7 @@ _BLOCK = 2**24  # elements of the largest intermediate table for scattered point
 
 def coordinates(first: float, step: float, count: int, like: Array, *, xp: Namespace) -> Array:
     """Return `count` equidistant coordinates in the accumulator dtype."""
-    index = xp.arange(count, dtype=accumulator_dtype(like, xp=xp), device=device_of(like))
-    # a NumPy scalar, which other libraries refuse, becomes a Python float
-    return index * step + math.fsum((first,))
+    return xp.arange(count, dtype=accumulator_dtype(like, xp=xp), device=device_of(like)) * step + first
 
 
 def columns_at(
@@ -35,11 +33,11 @@ def columns_at(
     xp: Namespace,
 ) -> list[Array]:
     """Return per axis the columns (1, modes, K_i) that evaluate a spectrum at the coordinates (K_i,) along it."""
-    columns = []
-    for axis, at in enumerate(points):
-        same = xp.stack([at] * len(shape), axis=0)[None, ...]
-        columns.append(dft_basis(shape, same, half=half, conjugate=conjugate, nyquist=nyquist, xp=xp)[axis])
-    return columns
+    last = len(shape) - 1
+    return [
+        dft_basis((n,), at[None, None, :], half=half and axis == last, conjugate=conjugate, nyquist=nyquist, xp=xp)[0]
+        for axis, (n, at) in enumerate(zip(shape, points, strict=True))
+    ]
 
 
 def as_complex(x: Array, *, xp: Namespace) -> Array:

@@ -32,7 +32,7 @@ def fourier_shift(image: Array, shift: Any, *, ndim: int | None = None) -> Array
 
     Parameters
     ----------
-    image : array (..., *image axes)
+    image : array (..., image axes)
         Real images.
     shift : array (..., ndim) or sequence
         Pixels, array-axis order: content moves towards larger indices. Leading axes broadcast against those of `image`.

@@ -155,7 +155,7 @@ def upsample_image(
 
     Returns
     -------
-    array (..., *output_size)
+    array (..., rows, columns)
         Real, in the floating dtype of `image`. NaN in the image gives NaN everywhere.
 
     Raises

@@ -136,7 +136,7 @@ def zoom_on_pixel(
     return_real : bool
         Return the real part; otherwise the result is complex.
     return_xouts : bool
-        Return (x, result), x of shape (k, *outshape) in pixels of `inp`, as `numpy.indices` lays it out.
+        Return (x, result), x of shape (k, ...) in pixels of `inp`, as `numpy.indices` lays it out.
 
     Returns
     -------
