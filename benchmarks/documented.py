@@ -116,7 +116,7 @@ ESTIMATORS: dict[str, Callable[[Any, np.ndarray, np.ndarray, float], Any]] = {
 
 
 def accuracy(n: int, realisations: int, noise: float = 0.1) -> list[Row]:
-    """Return a row per scene and estimator: bias and rms error of the shift, pixels, and pairs lost, ours and theirs."""
+    """Return a row per scene and estimator: bias and rms error of the shift, pixels; pairs lost; ours and theirs."""
     theirs = _toolkit()
     rows = []
     for scene in ("periodic", "cut out of a larger sky"):

@@ -342,3 +342,16 @@ def test_no_shift_beyond_the_limit_is_given(boundary, limit):
         else:
             assert Status.SEARCH_BORDER in Status(int(result.status))
             assert np.isnan(result.shift).all()
+
+
+@pytest.mark.parametrize("boundary", ["overlap", "wrap"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_noise_in_the_reference_does_not_stop_the_fit_where_only_the_other_error_is_given(rng, boundary, masked):
+    # its slopes are then steeper by their noise, and steps that go by them too short to arrive
+    shape, origin, offset = (96, 100), np.array([20, 20]), np.array([3.3, -2.4])
+    sky = random_sky((160, 170) if boundary == "overlap" else shape, rng, beam=1.0)
+    first, second = (cut(sky, o, shape) + 0.1 * rng.normal(size=shape) for o in (origin, origin - offset))
+    err = np.full(shape, 0.1) if masked else 0.1
+    result = imreg_xp.register(first, second, moving_err=err, boundary=boundary)
+    assert Status(int(result.status)) is Status.OK
+    np.testing.assert_allclose(result.shift, -offset, atol=0.1)

@@ -28,6 +28,8 @@ class Frozen(NamedTuple):
     field: Field
     gains: Array
     """Transfer function of h on the modes of the field."""
+    filtered: bool
+    """It is not 1 for all."""
     moving: Array
     weight: Array
     weight_spectrum: Array
@@ -106,12 +108,22 @@ def gain_and_background(value: Array, frozen: Frozen, options: Options, *, xp: N
 def newton_step(
     frozen: Frozen, offset: Array, options: Options, *, moved: tuple[Array, Array] | None = None, xp: Namespace
 ) -> Array:
-    """Return a Gauss-Newton step in the offset; `moved` is the spectrum and map of the model there, if at hand.
+    """Return a Newton step in the offset; `moved` is the spectrum and map of the model there, if at hand.
 
-    With noise in the reference the filtered slopes stand for the slopes: a step up to a third too long, which shrinks.
+    It is that of Gauss and Newton where the slopes are filtered: a step up to a third too long, which shrinks. The
+    unfiltered slopes of a noisy reference are steep with noise and would make all steps too short: there the bend of
+    the model goes in, if it leaves a minimum.
     """
     line = _linearised(frozen, offset, options, moved=moved, xp=xp)
-    return _solve(line.level.scale[:, None, None] * line.normal, line.u, xp=xp)[0]
+    plain = line.level.scale[:, None, None] * line.normal
+    if frozen.filtered:
+        return _solve(plain, line.u, xp=xp)[0]
+    grid, ndim = frozen.field.grid, offset.shape[-1]
+    residual = rfft(frozen.weight * line.residual, ndim, xp=xp, s=grid)
+    bend = xp.real(contract(xp.conj(residual) * line.moved, _columns(grid, offset, ndim, xp=xp), xp=xp))
+    bent = plain - symmetric([[derivative(bend, i, j) for j in range(ndim)] for i in range(ndim)], xp=xp)
+    step, usable = _solve(bent, line.u, xp=xp)
+    return xp.where(usable[:, None], step, _solve(plain, line.u, xp=xp)[0])
 
 
 class _Line(NamedTuple):

@@ -93,7 +93,7 @@ def _freeze(
     w = precision(moving, xp=xp)
     w = xp.where(footprint(field, offset, shape, xp=xp), w, xp.zeros_like(w))
     none = xp.ones((1,), dtype=acc, device=device_of(image))
-    frozen = Frozen(field, none, image, w, none, *_totals(w, image, acc, xp=xp), none, None, True)
+    frozen = Frozen(field, none, False, image, w, none, *_totals(w, image, acc, xp=xp), none, None, True)
     moved, value = model(field, offset, shape, xp=xp)
     scale, background = gain_and_background(value, frozen, options, xp=xp)[:2]
     weight, unit, binary = _combined(reference, moving, field, offset, w, scale, xp=xp)
@@ -106,6 +106,7 @@ def _freeze(
         gains = ml_weights(rings, scale * attenuated, xp=xp)
     frozen = frozen._replace(
         gains=gains if gains is none else spread(gains, field.grid, value.dtype, xp=xp),
+        filtered=gains is not none,
         weight=weight,
         weight_spectrum=rfft(weight, ndim, xp=xp, s=field.grid),
         attenuation=attenuated,
