@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .._array import Array, Namespace, device_of
+from .._array import Array, Namespace, accumulator_dtype, device_of
 from ..fft_tools._dft import (
     contract,
     derivative,
@@ -25,7 +25,7 @@ from ..fft_tools._dft import (
 from ._linalg import inverse, symmetric
 from .peaks import argmax, peak_within
 from .periodic_errors import Peak, Spectra, fit_at
-from .problem import Options, Side, normalised
+from .problem import Options, Side, inner, normalised
 from .result import Registration, Status, finish
 from .spectrum import Rings, ml_weights, power, radial_mean, spread, white_floor
 
@@ -40,18 +40,19 @@ _ORDERS = 28  # Taylor coefficients per axis: (1.25 pi)^28 / 28! = 1e-13
 def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> Registration:
     """Register `moving` on `reference`, both (batch, ...); errors are numbers per item or None."""
     (reference, norm_r), (moving, norm_m) = normalised(reference, moving, options, xp=xp)
-    shape = tuple(reference.image.shape[1:])
-    r, m = (rfft(side.image, side.ndim, xp=xp) for side in (reference, moving))
-    spectra = Spectra(r, m, xp.conj(r) * m, shape)
+    shape, dtype, errors = tuple(reference.image.shape[1:]), moving.image.dtype, (reference.err, moving.err)
+    spectra = _transformed(reference, moving, options, xp=xp)
+    # what is held no longer than needed stays in the memory at hand: fresh pages cost more than the arithmetic on them
+    del reference, moving
     weights = None
-    if reference.err is not None:
-        weights, lag, on_border = _weighted_search(spectra, reference.err, moving.err, options, xp=xp)
+    if errors[0] is not None:
+        weights, lag, on_border = _weighted_search(spectra, errors[0], errors[1], options, xp=xp)
     else:
         lag, on_border = _search(spectra.cross, shape, options.limits, xp=xp)
     peak = _refined(spectra.cross if weights is None else spectra.cross * weights, lag, shape, xp=xp)
     pixels = math.prod(shape)
     dof = pixels - len(shape) - options.fit_scale - options.fit_background
-    fit = fit_at(spectra, (reference, moving), peak, weights, dof, options, xp=xp)
+    fit = fit_at(spectra, errors, peak, weights, dof, options, xp=xp)
     one = xp.ones_like(peak.value)
     flags = {
         Status.FLAT_IMAGE: norm_r.flat | norm_m.flat,
@@ -71,9 +72,19 @@ def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> 
         flags=flags,
         norms=(norm_r, norm_m),
         limits=options.limits,
-        dtype=moving.image.dtype,
+        dtype=dtype,
         xp=xp,
     )
+
+
+def _transformed(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> Spectra:
+    """Return the spectra that will be needed, and the sums of squares that the images are needed for."""
+    shape = tuple(reference.image.shape[1:])
+    acc = accumulator_dtype(reference.image, xp=xp)
+    squares = tuple(math.prod(shape) * inner(side.image, side.image, acc, xp=xp) for side in (reference, moving))
+    r, m = (rfft(side.image, side.ndim, xp=xp) for side in (reference, moving))
+    known = reference.err is not None
+    return Spectra(r if known or not options.correlated else None, m if known else None, xp.conj(r) * m, shape, squares)
 
 
 def _search(cross: Array, shape: Sequence[int], limits: Sequence[float], *, xp: Namespace) -> tuple[Array, Array]:
@@ -151,7 +162,7 @@ def _weighted_search(
     gain = xp.sqrt(total_m / xp.where(total_r > 0, total_r, xp.ones_like(total_r)))
     gain = xp.where((total_r > 0) & (total_m > 0), gain, xp.ones_like(gain))
     rings = Rings(r + 0 * m, m, 0 * m, modes + 0 * m)
-    dtype = xp.real(spectra.reference).dtype
+    dtype = xp.real(spectra.cross).dtype
 
     def filtered(cross: Array | None, gain: Array) -> Array:
         s = gain[:, None]

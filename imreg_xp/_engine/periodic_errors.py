@@ -17,7 +17,7 @@ from ..fft_tools._dft import (
     half_weights,
 )
 from ._linalg import inverse, symmetric
-from .problem import Options, Side, column, inner
+from .problem import Options, column
 from .spectrum import power
 
 __all__ = ["Fit", "Peak", "Spectra", "fit_at"]
@@ -33,12 +33,14 @@ class Peak(NamedTuple):
 
 
 class Spectra(NamedTuple):
-    """Transforms of both images, (batch, modes...), and their cross-power."""
+    """Transforms of both images, (batch, modes...), where they are needed, and their cross-power."""
 
-    reference: Array
-    moving: Array
+    reference: Array | None
+    moving: Array | None
     cross: Array
     shape: tuple[int, ...]
+    squares: tuple[Array, ...]
+    """N times the sum of squares of each image, (batch,): the sum of its power over all modes."""
 
 
 class Fit(NamedTuple):
@@ -51,7 +53,7 @@ class Fit(NamedTuple):
 
 def fit_at(
     spectra: Spectra,
-    sides: tuple[Side, Side],
+    errors: tuple[Array | None, Array | None],
     peak: Peak,
     weights: Array | None,
     dof: int,
@@ -60,11 +62,10 @@ def fit_at(
     xp: Namespace,
 ) -> Fit:
     """Return covariance, gain and chi2 at the offset, for the normalised images."""
-    reference, moving = sides
-    n, acc = math.prod(spectra.shape), peak.offset.dtype
-    rr, mm = (n * inner(side.image, side.image, acc, xp=xp) for side in sides)
+    n = math.prod(spectra.shape)
+    rr, mm = spectra.squares
     cross = peak.value if weights is None else _value(spectra, peak.offset, xp=xp)
-    p_r = xp.zeros_like(cross) if reference.err is None else n * reference.err**2
+    p_r = xp.zeros_like(cross) if errors[0] is None else n * errors[0] ** 2
     signal = rr - n * p_r
     scale = xp.ones_like(cross)
     if options.fit_scale:
@@ -73,15 +74,15 @@ def fit_at(
     square = xp.clip(mm - 2 * scale * cross + scale**2 * rr, min=0.0) / n
     # too few pixels are reported as such, not as a division by zero
     found = square / max(dof, 1)
-    known = moving.err is not None
-    unit = moving.err**2 + scale**2 * p_r / n if known else found
+    known = errors[1] is not None
+    unit = found if errors[1] is None else errors[1] ** 2 + scale**2 * p_r / n
     p_m = xp.clip(n * unit - scale**2 * p_r, min=0.0)
     if options.correlated:
         # the residuals give the shape of the noise, the given errors its level
         level = unit / xp.where(found > 0, found, xp.ones_like(found)) if known else n / max(dof, 1)
         j = _empirical(spectra, peak.offset, weights, xp=xp) * xp.reshape(level + 0 * found, (-1, 1, 1))
     else:
-        j = _white(spectra, weights, p_r, p_m, scale, (rr, cross, peak.hessian), sides, xp=xp)
+        j = _white(spectra, weights, p_r, p_m, scale, (rr, cross, peak.hessian), errors, xp=xp)
     h = inverse(peak.hessian, xp=xp)
     covariance = xp.matmul(xp.matmul(h, j), h)
     chi2 = square / unit if known else dof + 0 * square
@@ -116,19 +117,19 @@ def _white(
     p_m: Array,
     scale: Array,
     sums: tuple[Array, Array, Array],
-    sides: tuple[Side, Side],
+    errors: tuple[Array | None, Array | None],
     *,
     xp: Namespace,
 ) -> Array:
     """Return J for white noise of powers P_r and P_m per mode; with no error given the two are told apart first."""
     r = power(spectra.reference, xp=xp)
-    if sides[0].err is not None:
+    if errors[0] is not None:
         lay = functools.partial(column, like=r, xp=xp)
         j = r * lay(p_m) + power(spectra.moving, xp=xp) * lay(p_r) - lay(p_r * p_m)
         return _moments(j if weights is None else j * weights * weights, spectra.shape, xp=xp)
     slopes = _moments(r, spectra.shape, xp=xp)
     j = slopes * p_m[:, None, None]
-    if sides[1].err is not None:
+    if errors[1] is not None:
         return j
     modes = _mode_moments(spectra.shape, p_m, xp=xp)
     p_r = _reference_noise(slopes, modes, *sums, p_m / scale**2, math.prod(spectra.shape), xp=xp)
