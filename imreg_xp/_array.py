@@ -7,6 +7,7 @@ and nothing else.
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
 import types
@@ -33,6 +34,7 @@ __all__ = [
     "fast_length",
     "finite",
     "from_lists",
+    "in_library",
     "is_number",
     "is_traced_or_remote",
     "known_finite",
@@ -94,8 +96,20 @@ def array_namespace(
             msg = f"`{name}` must be on the device of `{first}`, got {device_of(array)} and {device_of(given[first])}"
             raise TypeError(msg)
     if compat.is_numpy_array(given[first]):
+        _keep_freed_memory()
         return _WITH_NUMPY_FFT if use_numpy_fft else _WITH_SCIPY_FFT
     return compat.array_namespace(given[first])
+
+
+@functools.cache
+def _keep_freed_memory() -> None:
+    """Let the C library keep the memory of temporaries for the next ones, once and for all.
+
+    glibc returns a freed block to the system above a threshold that is twice the largest block freed so far, within
+    limits. For images of a few MB that is after each step, and the pages of the next array are faulted in again, which
+    takes as long as the transforms themselves. The block freed here is never touched, and costs nothing.
+    """
+    np.empty(31 * 2**20, dtype=np.uint8)
 
 
 def _library(array: Array) -> str:
@@ -164,6 +178,12 @@ def as_errors(x: Array, dtype: Any, *, name: str, xp: Namespace) -> Array:
 def from_lists(x: Any) -> Array:
     """Return lists and tuples of numbers as a NumPy array, anything else as it is."""
     return np.asarray(x) if isinstance(x, (list, tuple)) else x
+
+
+def in_library(function: Any, *, xp: Namespace) -> Any:
+    """Return the function of the library that does what one of NumPy or Python does, any other as it is."""
+    names = {np.sum: "sum", sum: "sum", np.max: "max", max: "max", np.min: "min", min: "min", np.mean: "mean"}
+    return getattr(xp, names[function]) if function in names else function
 
 
 def is_number(x: Any) -> bool:

@@ -55,7 +55,6 @@ UPPER_FLOOR_LIBRARIES = {"astropy", "click", "dask", "matplotlib", "reproject"}
 
 # Floors 1 and 2 do not import NumPy, except for constants that depend on shapes alone and documented defaults.
 HOST_CONSTANTS = {
-    f"{PACKAGE}.fft_tools.convolve_nd": "NumPy's functions are recognised, to be replaced by those of the library",
     f"{PACKAGE}.fft_tools.downsample": "a NumPy function is a documented default",
     f"{PACKAGE}.fft_tools.smooth": "a NumPy function is a documented default",
     f"{PACKAGE}._engine.spectrum": "static tables of the rings of a spectrum, from its shape",

@@ -347,6 +347,7 @@ def test_names_of_modules_and_functions(name, first):
         "assert f is g and callable(f), (f, g)",
         f"import imreg_xp.fft_tools.{name}",
         f"assert imreg_xp.fft_tools.{name} is f",
+        f"assert imreg_xp.fft_tools.{name}.{name} is f",
     ]
     order = lines if first else [lines[0], lines[2].replace("tools; g", "tools; g"), lines[1], *lines[3:]]
     subprocess.run([sys.executable, "-c", "\n".join(order)], check=True)

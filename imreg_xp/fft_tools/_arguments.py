@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .._array import Array, Namespace, as_images, is_number
 
-__all__ = ["as_coordinates", "as_numeric", "check_axes", "factor", "number", "numbers", "size"]
+__all__ = ["as_coordinates", "as_numeric", "check_axes", "factor", "number", "numbers", "size", "sizes"]
 
 
 def as_numeric(name: str, x: Array, *, xp: Namespace) -> Array:
@@ -41,12 +41,14 @@ def number(name: str, x: Any) -> float:
     return math.fsum((x,))
 
 
-def numbers(name: str, given: Any, count: int) -> list[float]:
-    """Return one number per axis."""
+def numbers(name: str, given: Any, count: int, *, optional: bool = False) -> list[float]:
+    """Return one number per axis; where they are `optional`, none at all are zeros."""
     if is_number(given) or isinstance(given, str) or not isinstance(given, Iterable):
         msg = f"`{name}` must be one number per axis in a row, got {given!r}"
         raise TypeError(msg)
     found = [number(name, x) for x in given]
+    if optional and not found:
+        return [0.0] * count
     if len(found) != count:
         msg = f"`{name}` must be one number per axis ({count}), got {given!r}"
         raise ValueError(msg)
@@ -59,6 +61,15 @@ def factor(name: str, x: Any) -> float:
         msg = f"`{name}` must be a positive number, got {x!r}"
         raise ValueError(msg)
     return number(name, x)
+
+
+def sizes(name: str, given: Any, defaults: Sequence[int]) -> list[int]:
+    """Return the number of samples along each axis; one number is for all of them."""
+    each = [given] * len(defaults) if given is None or is_number(given) else list(given)
+    if len(each) != len(defaults):
+        msg = f"`{name}` must be one number, or one per axis ({len(defaults)}), got {given!r}"
+        raise ValueError(msg)
+    return [size(name, x, default) for x, default in zip(each, defaults, strict=True)]
 
 
 def size(name: str, x: Any, default: int) -> int:

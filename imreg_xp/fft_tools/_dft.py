@@ -31,6 +31,7 @@ __all__ = [
     "phasor",
     "rfft",
     "taylor_basis",
+    "translate_real_part",
 ]
 
 
@@ -206,9 +207,7 @@ def contract(spectrum: Array, columns: Sequence[Array], *, xp: Namespace) -> Arr
     return xp.permute_dims(t, (0, *range(len(kept), 0, -1)))
 
 
-def fourier_translate(
-    spectrum: Array, offset: Array, shape: Sequence[int], *, together: bool = False, xp: Namespace
-) -> Array:
+def fourier_translate(spectrum: Array, offset: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
     r"""Multiply an `rfftn` spectrum by :math:`e^{-2\pi i\nu\cdot d}`: the spectrum of :math:`f(x-d)`.
 
     Parameters
@@ -217,23 +216,38 @@ def fourier_translate(
         (batch, modes...)
     offset
         d in pixels, (batch or 1, ndim), accumulator dtype.
-    together
-        A mode at Nyquist along several axes moves by :math:`\cos(\pi\sum_i d_i)`, as the real part of a complex shift
-        does, not by :math:`\prod_i\cos(\pi d_i)`. Other modes are the same.
     """
     ndim = len(shape)
-    turn = 1.0
     for axis, (n, nu) in enumerate(zip(shape, frequencies(shape, offset, xp=xp), strict=True)):
         e = phasor(nu, offset[:, axis, None], -1.0, xp=xp)[..., 0]
+        e = xp.where(_nyquist(nu, n), xp.astype(xp.real(e), e.dtype), e)
+        e = xp.reshape(xp.astype(e, spectrum.dtype), (e.shape[0], *along(n=e.shape[1], axis=axis, ndim=ndim)))
+        spectrum = spectrum * e
+    return spectrum
+
+
+def translate_real_part(spectrum: Array, offset: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
+    r"""Return the `rfftn` spectrum of the real part of :math:`f(x-d)` where Nyquist modes turn by :math:`e^{i\pi d}`.
+
+    It differs from `fourier_translate` where a mode is at Nyquist along several axes: that one moves by
+    :math:`\cos(\pi\sum_i d_i)` here, by :math:`\prod_i\cos(\pi d_i)` there.
+
+    Parameters
+    ----------
+    spectrum
+        (batch, modes...)
+    offset
+        d in pixels, (ndim,), accumulator dtype.
+    """
+    turn = 1.0
+    for axis, (n, nu) in enumerate(zip(shape, frequencies(shape, offset, xp=xp), strict=True)):
         top = _nyquist(nu, n)
-        laid = (e.shape[0], *along(n=e.shape[1], axis=axis, ndim=ndim))
-        one = xp.ones_like(e)
-        if together:
-            # the half axis has its Nyquist mode at +1/2, the others at -1/2
-            turn = turn * xp.reshape(xp.where(top, xp.conj(e) if axis == ndim - 1 else e, one), laid)
-        e = xp.where(top, one if together else xp.astype(xp.real(e), e.dtype), e)
-        spectrum = spectrum * xp.reshape(xp.astype(e, spectrum.dtype), laid)
-    return spectrum * xp.astype(xp.real(turn), spectrum.dtype) if together else spectrum
+        # the half axis has its Nyquist mode at +1/2, the others at -1/2
+        e = phasor(xp.where(top, -abs(nu), nu), offset[axis : axis + 1], -1.0, xp=xp)[:, 0]
+        laid = along(n=e.shape[0], axis=axis, ndim=len(shape))
+        turn = turn * xp.reshape(xp.where(top, e, xp.ones_like(e)), laid)
+        spectrum = spectrum * xp.reshape(xp.astype(xp.where(top, xp.ones_like(e), e), spectrum.dtype), laid)
+    return spectrum * xp.astype(xp.real(turn), spectrum.dtype)
 
 
 def derivative(table: Array, *axes: int) -> Array:

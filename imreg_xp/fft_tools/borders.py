@@ -13,7 +13,7 @@ BOUNDARIES = ("fill", "constant", "wrap", "reflect", "nearest")
 
 def _source(first: int, last: int, n: int, beyond: str, like: Array, *, xp: Namespace) -> Array:
     """Return which pixel of n stands at each coordinate from `first` up to `last`."""
-    x = xp.arange(first, last, dtype=xp.int64, device=device_of(like))
+    x = xp.arange(first, last, dtype=xp.int32, device=device_of(like))
     if beyond == "wrap":
         return x % n
     if beyond == "reflect":
@@ -35,7 +35,7 @@ def continued(image: Array, axis: int, first: int, last: int, beyond: str, *, xp
 
 def within(image: Array, axis: int, first: int, last: int, *, xp: Namespace) -> Array:
     """Return 1 for coordinates on the image and 0 beyond it, to be multiplied with what `continued` returns."""
-    x = xp.arange(first, last, dtype=xp.int64, device=device_of(image))
+    x = xp.arange(first, last, dtype=xp.int32, device=device_of(image))
     inside = xp.astype((x >= 0) & (x < image.shape[axis]), image.dtype)
     return xp.reshape(inside, (-1,) + (1,) * (image.ndim - 1 - axis % image.ndim))
 

@@ -6,15 +6,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import scipy.fft
 
-from .._array import Array, Namespace, array_namespace, as_images, fast_length, from_lists
+from .._array import Array, Namespace, array_namespace, as_images, fast_length, finite, from_lists, in_library
 from ._dft import axes_of, irfft, part, rfft
 from .borders import BOUNDARIES, continued, within, zero_padded
 from .sampling import as_complex
 
-__all__ = ["convolve", "convolve_nd"]
+__all__ = ["convolve", "convolve_nd", "normalised"]
 
 _NORMALISED = 1e-6  # how close to 1 the sum of a kernel that averages is
 
@@ -54,27 +53,29 @@ def convolve_nd(
         Value beyond the border.
     crop : bool
         Return the shape of the array ("fill": along each axis of the longer of array and kernel, the array in its
-        middle); else with `boundary` "fill" all that is not `fill_value`: n + m - 1 pixels, those of the array from
-        index m // 2 on.
+        middle); else with `boundary` "fill" the padded size p, with pixel n // 2 of the array at p // 2: n + m along
+        each axis, all that is not `fill_value`, or the next length that transforms fast.
     return_fft : bool
-        Return the product of the spectra of array and kernel, complex, of the shape of the array padded with zeros to
-        hold the kernel; its inverse transform is the convolution, array index 0 first.
+        Return the product of the spectra of array and kernel, complex. Its inverse transform is the result of
+        ``crop=False``, before anything is divided by weights. Beyond the border of the array there is 0.
     fftshift : bool
-        With `return_fft`: the zero frequency in the middle, at n // 2.
+        With `return_fft`: the zero frequency in the middle, at n // 2; with `crop` no more frequencies around it than
+        the cropped result has pixels.
     fft_pad : bool
-        With `return_fft`: pad on to a length that transforms fast.
+        Pad on to a length that transforms fast, which has prime factors up to 7 (not only 2).
     psf_pad, quiet : bool
         Without effect: with "fill" nothing ever comes round the edge, and there is nothing to say.
     interpolate_nan : bool
-        Leave NaN pixels out and divide by the weight of the others, if the kernel is an average (its sum is 1). Else
-        NaN counts as 0.
+        Leave pixels that are not finite out and divide by the weight of the others, if the kernel is an average (its
+        sum is 1). Else they count as 0.
     ignore_edge_zeros : bool
-        Leave what is beyond the border out ("fill"), likewise.
+        Leave what is beyond the border out ("fill"), likewise; `fill_value` has no effect then.
     min_wt : number
         Weight, of 1 for a pixel with nothing left out, below which a pixel becomes NaN. With 0 a pixel of no weight
         becomes 0.
     normalize_kernel : bool or function
-        Divide the kernel by this function of it; True: by its sum.
+        Divide the kernel by this function of it; True: by its sum. `numpy.sum`, `max`, `min` and `mean` are for arrays
+        of any library.
     use_numpy_fft : bool
         Transform with `numpy.fft` instead of `scipy.fft` (NumPy arrays).
     nthreads : int
@@ -90,7 +91,8 @@ def convolve_nd(
     TypeError
         `array` or `kernel` are not real arrays of one library and device.
     ValueError
-        `kernel` has more axes than `array`, or `boundary` is unknown.
+        `kernel` has more axes than `array`, or `boundary` is unknown; `return_fft` or no `crop` with "reflect" or
+        "nearest", where nothing is periodic.
 
     Notes
     -----
@@ -128,20 +130,23 @@ def convolve_nd(
     if not 1 <= kernel.ndim <= array.ndim:
         msg = f"`kernel` must have 1 to {array.ndim} axes as `array` does, got shape {tuple(kernel.shape)}"
         raise ValueError(msg)
-    (array,) = as_images(xp=xp, array=array)
-    kernel = _normalised(xp.astype(as_images(xp=xp, kernel=kernel)[0], array.dtype), normalize_kernel, xp=xp)
-    good = ~xp.isnan(array)
-    values = xp.where(good, array, xp.zeros_like(array))
     beyond = "fill" if boundary == "constant" else boundary
+    if beyond not in ("fill", "wrap") and (return_fft or not crop):
+        msg = f"`boundary` must be 'fill', 'constant' or 'wrap' with `return_fft` or without `crop`, got {boundary!r}"
+        raise ValueError(msg)
+    (array,) = as_images(xp=xp, array=array)
+    kernel = normalised(xp.astype(as_images(xp=xp, kernel=kernel)[0], array.dtype), normalize_kernel, xp=xp)
+    values, good = finite(array, xp=xp)
+    grid = _grid(array, kernel, beyond, fast=fft_pad)
+    windows = [
+        _window(n, m, p, beyond, crop=crop)
+        for n, m, p in zip(array.shape[array.ndim - kernel.ndim :], kernel.shape, grid, strict=True)
+    ]
     with scipy.fft.set_workers(nthreads):
         if return_fft:
-            return _spectrum(
-                values, kernel, fast=fft_pad and beyond != "wrap", periodic=beyond == "wrap", centred=fftshift, xp=xp
-            )
-        windows = [
-            _window(n, m, beyond, crop=crop) for n, m in zip(array.shape[-kernel.ndim :], kernel.shape, strict=True)
-        ]
-        result = _convolved(values, kernel, windows, beyond, fill_value, xp=xp)
+            product = _spectrum(values, kernel, grid, xp=xp)
+            return _shifted(product, [last - first for first, last in windows], xp=xp) if fftshift else product
+        result = _convolved(values, kernel, windows, beyond, 0.0 if ignore_edge_zeros else fill_value, xp=xp)
         if not (interpolate_nan or ignore_edge_zeros):
             return result
         share = xp.astype(good, array.dtype) if interpolate_nan else xp.ones_like(array)
@@ -152,20 +157,28 @@ def convolve_nd(
 convolve = convolve_nd
 
 
-def _normalised(kernel: Array, by: Any, *, xp: Namespace) -> Array:
+def normalised(kernel: Array, by: Any, *, xp: Namespace) -> Array:
+    """Return the kernel divided by a function of it, True for its sum, or as it is."""
     if by is False or by is None:
         return kernel
-    # NumPy's functions are not for arrays of other libraries
-    function = {np.sum: xp.sum, sum: xp.sum, True: xp.sum, np.max: xp.max, max: xp.max}.get(by, by)
-    return kernel / function(kernel)
+    return kernel / in_library(sum if by is True else by, xp=xp)(kernel)
 
 
-def _window(n: int, m: int, beyond: str, *, crop: bool) -> tuple[int, int]:
+def _grid(array: Array, kernel: Array, beyond: str, *, fast: bool) -> tuple[int, ...]:
+    """Return the shape on which array and kernel are laid where the result is not cropped."""
+    sizes = tuple(array.shape[array.ndim - kernel.ndim :])
+    if beyond != "fill":
+        return sizes
+    padded = tuple(n + m for n, m in zip(sizes, kernel.shape, strict=True))
+    return fast_length(padded) if fast else padded
+
+
+def _window(n: int, m: int, p: int, beyond: str, *, crop: bool) -> tuple[int, int]:
     """Return the first coordinate of the result along an axis, and the one past its last."""
     if beyond != "fill":
         return 0, n
     if not crop:
-        return -(m // 2), n + m - 1 - m // 2
+        return n // 2 - p // 2, n // 2 - p // 2 + p
     first = min(0, n // 2 - m // 2)
     return first, first + max(n, m)
 
@@ -197,21 +210,32 @@ def _convolved(
 def _weighed(result: Array, weight: Array, kernel: Array, min_wt: float, *, xp: Namespace) -> Array:
     """Divide by the weight of what was not left out, where the kernel is an average."""
     # weights that should be zero are rounding errors
-    weight = xp.where(abs(weight) > 100 * xp.finfo(weight.dtype).eps, weight, xp.zeros_like(weight))
+    tiny = 100 * xp.finfo(weight.dtype).eps
+    weight = xp.where(abs(weight) > tiny, weight, xp.zeros_like(weight))
     usable = weight > 0
     divided = xp.where(usable, result / xp.where(usable, weight, xp.ones_like(weight)), xp.zeros_like(result))
-    divided = xp.where(weight < min_wt, xp.full_like(result, math.nan), divided)
+    divided = xp.where(weight < min_wt - (tiny if min_wt > tiny else 0.0), xp.full_like(result, math.nan), divided)
     return xp.where(abs(xp.sum(kernel) - 1) < _NORMALISED, divided, result)
 
 
-def _spectrum(values: Array, kernel: Array, *, fast: bool, periodic: bool, centred: bool, xp: Namespace) -> Array:
-    ndim = kernel.ndim
-    sizes = values.shape[values.ndim - ndim :]
-    grid = tuple(sizes) if periodic else tuple(n + m - 1 for n, m in zip(sizes, kernel.shape, strict=True))
-    grid = fast_length(grid) if fast else grid
-    axes = axes_of(ndim)
+def _spectrum(values: Array, kernel: Array, grid: tuple[int, ...], *, xp: Namespace) -> Array:
+    """Return the spectrum of the convolution on `grid`, the middle of the array at that of the grid."""
+    axes = axes_of(kernel.ndim)
+    sizes = values.shape[values.ndim - kernel.ndim :]
+    if any(m > p for m, p in zip(kernel.shape, grid, strict=True)):
+        msg = f"`kernel` must not be larger than `array` for the spectrum of a periodic one, got {tuple(kernel.shape)}"
+        raise ValueError(msg)
+    middle = tuple(p // 2 - n // 2 for n, p in zip(sizes, grid, strict=True))
+    placed = xp.roll(zero_padded(values, grid, xp=xp), middle, axis=axes)
     # the origin of the kernel comes to index 0
-    placed = xp.roll(zero_padded(kernel, grid, xp=xp), tuple(-(m // 2) for m in kernel.shape), axis=axes)
-    product = xp.fft.fftn(as_complex(zero_padded(values, grid, xp=xp), xp=xp), axes=axes)
-    product = product * xp.fft.fftn(as_complex(placed, xp=xp), axes=axes)
-    return xp.fft.fftshift(product, axes=axes) if centred else product
+    turned = xp.roll(zero_padded(kernel, grid, xp=xp), tuple(-(m // 2) for m in kernel.shape), axis=axes)
+    return xp.fft.fftn(as_complex(placed, xp=xp), axes=axes) * xp.fft.fftn(as_complex(turned, xp=xp), axes=axes)
+
+
+def _shifted(product: Array, sizes: list[int], *, xp: Namespace) -> Array:
+    """Return the spectrum with the zero frequency at n // 2 and `sizes` frequencies."""
+    product = xp.fft.fftshift(product, axes=axes_of(len(sizes)))
+    for axis, n in enumerate(sizes, start=product.ndim - len(sizes)):
+        start = product.shape[axis] // 2 - n // 2
+        product = part(product, axis, start, start + n)
+    return product

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._array import Array, array_namespace
+from .._array import Array, array_namespace, finite
 from .borders import zero_padded
 from .convolve_nd import convolve_nd
 
@@ -19,18 +19,19 @@ def correlate2d(im1: Array, im2: Array, boundary: str = "wrap", **kwargs: Any) -
     Parameters
     ----------
     im1, im2 : array (ny, nx)
-        Real-valued, in any number of dimensions, the same for both. Images of two shapes are padded with zeros to the
-        larger one, index 0 on index 0. NaN counts as 0, unless `interpolate_nan`.
+        Real-valued, in any number of dimensions, the same for both. Where image 2 is the larger one, image 1 is padded
+        with zeros to its size, at the end of each axis. What is not finite counts as 0.
     boundary : {"wrap", "fill", "constant", "reflect", "nearest"}
         What image 1 is beyond its border; see `convolve_nd`.
     **kwargs
-        Of `convolve_nd`; with `return_fft` the spectrum of what is returned without. `pad` is `fft_pad`.
+        Of `convolve_nd`; with `return_fft` the spectrum of what is returned without `crop`. `pad` is `fft_pad`. A
+        periodic correlation is never padded.
 
     Returns
     -------
     array
         Of the larger of each dimension. The offset d, how far im2 lies from im1, is at the index (n - 1) // 2 - d along
-        each axis: images that match lie d from each other where this is largest.
+        each axis, n the size of im2 (odd and even): images that match lie d from each other where this is largest.
 
     Raises
     ------
@@ -41,11 +42,9 @@ def correlate2d(im1: Array, im2: Array, boundary: str = "wrap", **kwargs: Any) -
     if im1.ndim != im2.ndim or im1.ndim < 1:
         msg = f"`im2` must have as many axes as `im1`, got shapes {tuple(im1.shape)} and {tuple(im2.shape)}"
         raise ValueError(msg)
-    shape = [max(a, b) for a, b in zip(im1.shape, im2.shape, strict=True)]
-    first, second = (zero_padded(im, shape, xp=xp) for im in (im1, im2))
-    if xp.isdtype(second.dtype, "real floating"):
-        second = xp.where(xp.isnan(second), xp.zeros_like(second), second)
+    first = zero_padded(im1, [max(a, b) for a, b in zip(im1.shape, im2.shape, strict=True)], xp=xp)
+    second = finite(im2, xp=xp)[0] if xp.isdtype(im2.dtype, "real floating") else im2
     # the kernel is image 2 turned round
     turned = xp.flip(second, axis=tuple(range(second.ndim)))
-    options = {"use_numpy_fft": False, **{"fft_pad" if k == "pad" else k: v for k, v in kwargs.items()}, "crop": True}
+    options = {"use_numpy_fft": False, **{"fft_pad" if k == "pad" else k: v for k, v in kwargs.items()}}
     return convolve_nd(first, turned, boundary=boundary, **options)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._array import Array, Namespace, array_namespace, as_images, is_number
+from .._array import Array, Namespace, array_namespace, as_images, device_of, in_library, is_number
 from ._dft import part
 
 __all__ = ["block_average", "downsample", "downsample_1d", "downsample_axis", "downsample_cube"]
@@ -27,7 +27,7 @@ def downsample(myarr: Array, factor: int, estimator: _Estimator = np.nanmean) ->
         Pixels per block and axis; what does not fill a block at the end is left out.
     estimator : function
         Called as ``estimator(blocks, axis=0)`` with the pixels of the blocks along axis 0. The default, the mean of the
-        pixels that are not NaN, is for arrays of any library.
+        pixels that are not NaN, and `numpy.nansum`, `sum`, `mean`, `max`, `min` are for arrays of any library.
 
     Returns
     -------
@@ -52,12 +52,9 @@ def downsample_1d(myarr: Array, factor: int, estimator: _Estimator = np.nanmean)
 def downsample_axis(
     myarr: Array, factor: int, axis: int, estimator: _Estimator = np.nanmean, truncate: bool = False
 ) -> Array:
-    """Downsample along one axis; see `downsample`. Without `truncate` the axis must be a multiple of the factor."""
+    """Downsample along one axis; see `downsample`. Without `truncate` NaN fill up the last block."""
     xp = array_namespace(myarr=myarr)
-    if not truncate and is_number(factor) and factor >= 1 and myarr.shape[axis] % factor:
-        msg = f"`myarr` must have a multiple of {factor} pixels along axis {axis}, got {myarr.shape[axis]}"
-        raise ValueError(msg)
-    return block_average(myarr, factor, estimator, (axis,), xp=xp)
+    return block_average(myarr, factor, estimator, (axis,), whole=not truncate, xp=xp)
 
 
 def downsample_cube(myarr: Array, factor: int, ignoredim: int = 0) -> Array:
@@ -69,8 +66,16 @@ def downsample_cube(myarr: Array, factor: int, ignoredim: int = 0) -> Array:
     return block_average(myarr, factor, np.nanmean, tuple(a for a in range(3) if a != ignoredim % 3), xp=xp)
 
 
-def block_average(myarr: Array, factor: Any, estimator: _Estimator, axes: tuple[int, ...], *, xp: Namespace) -> Array:
-    """Average over blocks of `factor` pixels along the given axes."""
+def block_average(
+    myarr: Array,
+    factor: Any,
+    estimator: _Estimator,
+    axes: tuple[int, ...],
+    *,
+    whole: bool = False,
+    xp: Namespace,
+) -> Array:
+    """Average over blocks of `factor` pixels along the given axes; `whole`: with the last ones, filled up with NaN."""
     if myarr.ndim < len(axes):
         msg = f"`myarr` must have at least {len(axes)} axes, got shape {tuple(myarr.shape)}"
         raise ValueError(msg)
@@ -78,10 +83,24 @@ def block_average(myarr: Array, factor: Any, estimator: _Estimator, axes: tuple[
         msg = f"`factor` must be a whole number from 1 to the size of the array {tuple(myarr.shape)}, got {factor!r}"
         raise ValueError(msg)
     (image,) = as_images(xp=xp, myarr=myarr)
-    blocks = _blocks(image, round(factor), tuple(a % image.ndim for a in axes), xp=xp)
+    axes = tuple(a % image.ndim for a in axes)
+    if whole:
+        image = _filled_up(image, round(factor), axes, xp=xp)
+    blocks = _blocks(image, round(factor), axes, xp=xp)
     if estimator is np.nanmean:
         return _nanmean(blocks, xp=xp)
-    return estimator(blocks, axis=0)
+    if estimator is np.nansum:
+        return xp.sum(xp.where(xp.isnan(blocks), xp.zeros_like(blocks), blocks), axis=0)
+    return in_library(estimator, xp=xp)(blocks, axis=0)
+
+
+def _filled_up(image: Array, factor: int, axes: tuple[int, ...], *, xp: Namespace) -> Array:
+    """Return the image with NaN at the end, up to whole blocks."""
+    for axis in axes:
+        missing = (*image.shape[:axis], -image.shape[axis] % factor, *image.shape[axis + 1 :])
+        nan = xp.full(missing, math.nan, dtype=image.dtype, device=device_of(image))
+        image = xp.concat([image, nan], axis=axis)
+    return image
 
 
 def _blocks(image: Array, factor: int, axes: tuple[int, ...], *, xp: Namespace) -> Array:

@@ -7,7 +7,8 @@ from typing import Any
 
 import scipy.fft
 
-from .._array import Array, array_namespace, as_images
+from .._array import Array, array_namespace
+from ._arguments import as_numeric
 from .sampling import as_complex
 
 __all__ = ["get_ffts"]
@@ -27,8 +28,8 @@ def get_ffts(nthreads: int = 1, use_numpy_fft: bool = True) -> tuple[Callable[..
     Returns
     -------
     fftn, ifftn : callable
-        Called as ``fftn(x, s=None, axes=None, norm="backward")``, s and axes only together. They return arrays of the
-        library and device of `x`, complex; integers are promoted to the default float.
+        Called as ``fftn(x, s=None, axes=None, norm="backward")``; without `axes` over all, or the last as many as `s`.
+        They return arrays of the library and device of `x`, complex; integers are promoted to the default float.
 
     Raises
     ------
@@ -39,10 +40,11 @@ def get_ffts(nthreads: int = 1, use_numpy_fft: bool = True) -> tuple[Callable[..
     def transform(name: str) -> Callable[..., Array]:
         def call(x: Array, s: Any = None, axes: Any = None, norm: str = "backward") -> Array:
             xp = array_namespace(x=x, use_numpy_fft=use_numpy_fft)
-            if not xp.isdtype(x.dtype, "complex floating"):
-                # the standard transforms complex arrays only
-                x = as_complex(as_images(xp=xp, x=x)[0], xp=xp)
-            axes = tuple(range(x.ndim)) if axes is None else tuple(axes)
+            # the standard transforms complex arrays only
+            x = as_complex(as_numeric("x", x, xp=xp), xp=xp)
+            if axes is None:
+                axes = range(-(x.ndim if s is None else len(s)), 0)
+            axes = tuple(axes)
             s = tuple(x.shape[a] for a in axes) if s is None else tuple(s)
             with scipy.fft.set_workers(nthreads):
                 return getattr(xp.fft, name)(x, s=s, axes=axes, norm=norm)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from .._array import Array, Namespace, accumulator_dtype, complex_dtype, device_of
 from ._dft import axes_of, contract, dft_basis, rfft
 
-__all__ = ["as_complex", "at_points", "columns_at", "coordinates", "on_grid"]
+__all__ = ["as_complex", "at_points", "columns_at", "coordinates", "on_grid", "real_or_complex"]
 
 _BLOCK = 2**24  # elements of the largest intermediate table for scattered points
 
@@ -47,6 +47,13 @@ def as_complex(x: Array, *, xp: Namespace) -> Array:
     return xp.astype(x, complex_dtype(x.dtype, xp=xp))
 
 
+def real_or_complex(x: Array, *, return_real: bool, xp: Namespace) -> Array:
+    """Return the real part, or a complex array."""
+    if not return_real:
+        return as_complex(x, xp=xp)
+    return xp.real(x) if xp.isdtype(x.dtype, "complex floating") else x
+
+
 def _spectrum(data: Array, ndim: int, *, xp: Namespace) -> tuple[Array, bool]:
     """Return the spectrum over N and whether it is the half of a real image."""
     n = math.prod(data.shape[data.ndim - ndim :])
@@ -58,6 +65,9 @@ def _spectrum(data: Array, ndim: int, *, xp: Namespace) -> tuple[Array, bool]:
 def on_grid(data: Array, points: Sequence[Array], *, xp: Namespace) -> Array:
     """Evaluate images (batch, n_1, ..., n_k) on the grid of the coordinates (K_i,) per axis: (batch, K_1, ..., K_k)."""
     ndim = len(points)
+    if data.shape[0] == 0:
+        # not every library transforms nothing
+        return xp.zeros((0, *(at.shape[0] for at in points)), dtype=data.dtype, device=device_of(data))
     spectrum, half = _spectrum(data, ndim, xp=xp)
     table = contract(spectrum, columns_at(data.shape[1:], points, half=half, xp=xp), xp=xp)
     return xp.astype(xp.real(table) if half else table, data.dtype)

@@ -19,8 +19,9 @@ from .._array import (
     device_of,
     is_number,
 )
-from ._dft import along, axes_of, fourier_translate, irfft, rfft
-from .sampling import as_complex, columns_at
+from ._arguments import as_coordinates, as_numeric, check_axes, number
+from ._dft import along, axes_of, fourier_translate, irfft, rfft, translate_real_part
+from .sampling import as_complex, columns_at, real_or_complex
 
 __all__ = ["as_array_or_none", "fourier_shift", "per_item_shift", "shift2d", "shiftnd"]
 
@@ -130,46 +131,50 @@ def shiftnd(
     use_numpy_fft : bool
         Transform with `numpy.fft` instead of `scipy.fft` (NumPy arrays).
     return_abs : bool
-        Return the absolute value.
+        Return the absolute value of the complex result, whatever `return_real` is.
     return_real : bool
-        Return the real part; with neither the result is complex.
+        Return the real part of the complex result; with neither the result is complex.
 
     Returns
     -------
     array of the shape of `data`
+        An infinite pixel gives NaN everywhere, and so does an `offset` that is NaN or infinite.
 
     Raises
     ------
     TypeError
-        `data` is not a numeric array, or `offset` not numbers in a row.
+        `data` is not a numeric array, or `offset` not real numbers in a row.
     ValueError
-        `offset` has more numbers than `data` axes, or none.
+        `offset` has more numbers than `data` axes, or none; there are no pixels.
 
     Notes
     -----
-    The Nyquist mode of an even axis turns by :math:`e^{i\pi\, \mathrm{offset}}`, so a complex result shifted back is
-    what it was. Of a real image the real part keeps its cosine.
+    The Nyquist mode of an even axis turns by :math:`e^{i\pi\, \mathrm{offset}}`. So a complex result shifted back is
+    the input, for all sizes. Of real data the real part keeps the cosine of that turn: shifted back it is the input for
+    odd sizes, for whole pixels and for data without a Nyquist mode, and otherwise has that mode times
+    :math:`\cos^2(\pi\, \mathrm{offset})`. No real shift that is continuous in the offset can do better.
+
+    A mode at Nyquist along several axes has the cosine of the sum of their offsets, in `fourier_shift` the product of
+    the cosines. The toolkit returns the real part where `return_abs` is set and `return_real` is not cleared.
     """
     xp = array_namespace(data=data, optional={"offset": _row_or_none(offset)}, use_numpy_fft=use_numpy_fft)
-    complex_input = xp.isdtype(data.dtype, "complex floating")
-    data = data if complex_input else as_images(xp=xp, data=data)[0]
-    real = xp.real(data) if complex_input else data
+    data = as_numeric("data", data, xp=xp)
+    phase = number("phase", phase)
     data = xp.where(xp.isnan(data), xp.zeros_like(data), data)
-    at = _one_per_axis(offset, real, xp=xp)
-    ndim = len(at)
+    at = _offset(offset, data, xp=xp)
+    ndim = at.shape[0]
+    check_axes("data", data, ndim)
     shape = tuple(data.shape[data.ndim - ndim :])
     with scipy.fft.set_workers(nthreads):
-        if return_real and not return_abs and not complex_input and phase == 0:
-            spectrum = xp.reshape(rfft(data, ndim, xp=xp), (-1, *shape[:-1], shape[-1] // 2 + 1))
-            moved = irfft(fourier_translate(spectrum, xp.stack(at, axis=-1), shape, xp=xp), shape, xp=xp)
-            return xp.reshape(moved / math.prod(shape), data.shape)
+        if xp.isdtype(data.dtype, "real floating") and return_real and not return_abs and phase == 0:
+            moved = translate_real_part(rfft(data, ndim, xp=xp), at, shape, xp=xp)
+            return irfft(moved, shape, xp=xp) / math.prod(shape)
         spectrum = xp.fft.fftn(as_complex(data, xp=xp), axes=axes_of(ndim))
-        for axis, e in enumerate(columns_at(shape, at, half=False, conjugate=True, nyquist=False, xp=xp)):
+        points = [at[axis : axis + 1] for axis in range(ndim)]
+        for axis, e in enumerate(columns_at(shape, points, half=False, conjugate=True, nyquist=False, xp=xp)):
             spectrum = spectrum * xp.reshape(xp.astype(e, spectrum.dtype), along(n=shape[axis], axis=axis, ndim=ndim))
         moved = xp.fft.ifftn(spectrum, axes=axes_of(ndim)) * (math.cos(phase) - 1j * math.sin(phase))
-    if return_abs:
-        return abs(moved)
-    return xp.real(moved) if return_real else moved
+    return abs(moved) if return_abs else real_or_complex(moved, return_real=return_real, xp=xp)
 
 
 def shift2d(
@@ -196,19 +201,21 @@ def shift2d(
 
 def _row_or_none(offset: Any) -> Any:
     """Return an offset that is an array with axes, None for numbers in a row."""
-    if is_number(offset) or not (hasattr(offset, "dtype") or isinstance(offset, Sequence)):
-        msg = f"`offset` must be one number per axis in a row, such as (dy, dx), got {offset!r}"
+    if is_number(offset) or not (hasattr(offset, "dtype") or isinstance(offset, (list, tuple))):
+        msg = f"`offset` must be one number per axis in a row, such as `shiftnd(image, (dy, dx))`, got {offset!r}"
         raise TypeError(msg)
     return offset if hasattr(offset, "dtype") else None
 
 
-def _one_per_axis(offset: Any, data: Array, *, xp: Namespace) -> list[Array]:
-    """Return the offset along each axis as arrays (1,) in the accumulator dtype."""
+def _offset(offset: Any, data: Array, *, xp: Namespace) -> Array:
+    """Return the offset along each axis, (k,), in the accumulator dtype."""
     acc = accumulator_dtype(data, xp=xp)
     if not hasattr(offset, "dtype"):
-        offset = xp.asarray(_listed(offset), dtype=acc, device=device_of(data))
+        if not all(is_number(x) or hasattr(x, "dtype") for x in offset):
+            msg = f"`offset` must be one number per axis, got {offset!r}"
+            raise TypeError(msg)
+        offset = xp.asarray(list(offset), dtype=acc, device=device_of(data))
     if offset.ndim != 1 or not 1 <= offset.shape[0] <= data.ndim:
         msg = f"`offset` must be one number per axis ({data.ndim}), got shape {tuple(offset.shape)}"
         raise ValueError(msg)
-    offset = xp.astype(offset, acc)
-    return [offset[i : i + 1] for i in range(offset.shape[0])]
+    return as_coordinates("offset", offset, acc, xp=xp)

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from .._array import Array, Namespace, accumulator_dtype, array_namespace, as_images, device_of, is_number
-from ._dft import along
-from .convolve_nd import convolve_nd
+from ._dft import along, part
+from .convolve_nd import convolve_nd, normalised
 from .downsample import block_average
 
 __all__ = ["smooth"]
@@ -44,8 +44,8 @@ def smooth(
     kernelwidth : number
         w, pixels.
     kerneltype : {"gaussian", "boxcar", "tophat", "trapezoid"}
-        :math:`e^{-r^2 / 2 w^2}`; a square of w by w pixels (those at the edge count by their part inside); 1 up to the
-        radius w; the same with a slope of `trapshlope` per pixel beyond.
+        :math:`e^{-r^2 / 2 w^2}`; a square of w by w pixels (those at the edge count by their part inside); 1 closer
+        than w; the same with a slope of `trapshlope` per pixel beyond.
     trapshlope : number, optional
         Fall of the trapezoid per pixel, of its height.
     silent : bool
@@ -53,13 +53,14 @@ def smooth(
     psf_pad : bool
         Take the image for zero beyond its border; otherwise for periodic.
     interp_nan : bool
-        Replace NaN by the average of the pixels around, weighted by the kernel; otherwise NaN counts as 0.
+        Replace pixels that are not finite by the average of the pixels around, weighted by the kernel. Otherwise they
+        become NaN, and count as 0 for the pixels around, or not at all with ``ignore_nan=True``.
     nwidths : number or "max"
-        Size of the kernel, from its origin, in units of `kernelwidth`; "max": as large as the image.
+        Size of the kernel, from end to end, in units of `kernelwidth`; "max": as large as the image.
     min_nwidths : number
-        Least size of the kernel, from end to end, in the same units.
+        Least size of the kernel, in the same units.
     return_kernel : bool
-        Return the kernel too.
+        Return the kernel too, normalised.
     normalize_kernel : function or bool
         Divide the kernel by this function of it: its sum keeps the sum of the image, its maximum the peak.
     downsample : bool
@@ -69,7 +70,7 @@ def smooth(
     ignore_edge_zeros : bool
         Leave what is beyond the border out of the average.
     **kwargs
-        Of `convolve_nd`.
+        `ignore_nan`, and those of `convolve_nd`.
 
     Returns
     -------
@@ -88,24 +89,21 @@ def smooth(
     xp = array_namespace(image=image)
     (values,) = as_images(xp=xp, image=image)
     _check(kernelwidth, kerneltype, trapshlope, nwidths, min_nwidths)
-    sizes = [
-        _even(n if nwidths == "max" else 2 * nwidths * kernelwidth, min_nwidths * kernelwidth) for n in image.shape
-    ]
+    sizes = [_even(n if nwidths == "max" else nwidths * kernelwidth, min_nwidths * kernelwidth) for n in image.shape]
     slope = abs(trapshlope) if kerneltype == "trapezoid" and trapshlope else math.inf
-    kernel = _kernel(sizes, kernelwidth, kerneltype, slope, values, xp=xp)
+    kernel = normalised(_kernel(sizes, kernelwidth, kerneltype, slope, values, xp=xp), normalize_kernel, xp=xp)
     options = {"boundary": "fill" if psf_pad else "wrap", "use_numpy_fft": False, **kwargs}
-    smoothed = convolve_nd(
-        values,
-        kernel,
-        interpolate_nan=interp_nan,
-        ignore_edge_zeros=ignore_edge_zeros,
-        normalize_kernel=normalize_kernel,
-        **options,
-    )
+    ignored = interp_nan or options.pop("ignore_nan", False) or options.get("interpolate_nan", False)
+    options = {**options, "interpolate_nan": ignored}
+    # only an average can leave pixels out, whatever the norm asked for
+    total = xp.sum(kernel)
+    smoothed = convolve_nd(values, kernel / total, ignore_edge_zeros=ignore_edge_zeros, **options) * total
     for axis, n in enumerate(values.shape):
         # a kernel larger than the image has it in the middle
         start = smoothed.shape[axis] // 2 - n // 2
-        smoothed = smoothed[(*(slice(None),) * axis, slice(start, start + n), ...)]
+        smoothed = part(smoothed, axis, start, start + n)
+    if not interp_nan:
+        smoothed = xp.where(xp.isfinite(values), smoothed, xp.full_like(smoothed, math.nan))
     if downsample:
         factor = round(kernelwidth) if downsample_factor is None else downsample_factor
         smoothed = block_average(smoothed, factor, np.nanmean, tuple(range(-image.ndim, 0)), xp=xp)
@@ -150,5 +148,5 @@ def _kernel(sizes: list[int], width: float, kind: str, slope: float, like: Array
     elif math.isfinite(slope):
         kernel = xp.clip(1 - slope * (xp.sqrt(square) - width), 0.0, 1.0)
     else:
-        kernel = xp.astype(square <= width**2, acc)
+        kernel = xp.astype(square < width**2, acc)
     return xp.astype(kernel * paired, like.dtype)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import scipy.fft
 
-from .._array import Array, Namespace, array_namespace, as_images, is_number
+from .._array import Array, Namespace, array_namespace, as_images
+from ._arguments import as_numeric, check_axes, factor, number, size, sizes
 from ._dft import contract
 from .sampling import as_complex, columns_at, coordinates, on_grid
 
@@ -35,7 +37,7 @@ def dftups(
     usfac : number
         Upsampling factor.
     roff, coff : number
-        Row and column of the result where its origin lies.
+        Row and column of the result where its origin lies, upsampled pixels: the region starts at (-roff, -coff).
 
     Returns
     -------
@@ -44,7 +46,7 @@ def dftups(
     Raises
     ------
     TypeError
-        `inp` is not a numeric array.
+        `inp` is not a numeric array, an offset not a number.
     ValueError
         `inp` has fewer than two axes, `usfac` is not positive or a size not at least 1.
 
@@ -52,20 +54,20 @@ def dftups(
     -----
     After M. Guizar-Sicairos (doi:10.1364/OL.33.000156). An even axis has its middle index, which is its own opposite,
     at :math:`-n/2`. NaN in `inp` gives NaN everywhere.
+
+    The documentation of the toolkit says that the region starts at (+roff, +coff). The toolkit itself and the original
+    subtract the offsets, which is what programs that call them count on, and so does this function.
     """
     xp = array_namespace(inp=inp)
-    data = _numeric(inp, 2, xp=xp)
-    ny, nx = data.shape[-2:]
-    rows = _size("nor", nor, ny)
-    columns = _size("noc", noc, nx)
-    _check_factor("usfac", usfac)
-    flat = xp.reshape(as_complex(data, xp=xp), (-1, ny, nx))
+    check_axes("inp", inp, 2)
+    data = as_complex(as_numeric("inp", inp, xp=xp), xp=xp)
+    step = 1 / factor("usfac", usfac)
+    counts = [size("nor", nor, data.shape[-2]), size("noc", noc, data.shape[-1])]
     at = [
-        coordinates(-roff / usfac, 1 / usfac, rows, xp.real(flat), xp=xp),
-        coordinates(-coff / usfac, 1 / usfac, columns, xp.real(flat), xp=xp),
+        coordinates(-offset * step, step, count, xp.real(data), xp=xp)
+        for offset, count in zip((number("roff", roff), number("coff", coff)), counts, strict=True)
     ]
-    table = _transform(flat, at, xp=xp)
-    return xp.reshape(xp.astype(table, flat.dtype), (*data.shape[:-2], rows, columns))
+    return _transform(data, at, xp=xp)
 
 
 def odddftups(
@@ -107,19 +109,21 @@ def dftups1d(
         As `dftups`.
     """
     xp = array_namespace(inp=inp)
-    data = _numeric(inp, 1, xp=xp)
-    count = _size("outsize", outsize, data.shape[-1])
-    _check_factor("usfac", usfac)
-    flat = xp.reshape(as_complex(data, xp=xp), (-1, data.shape[-1]))
-    at = coordinates(offset / usfac, 1 / usfac, count, xp.real(flat), xp=xp)
-    table = xp.reshape(xp.astype(_transform(flat, [at], xp=xp), flat.dtype), (*data.shape[:-1], count))
-    return (xp.astype(at, xp.real(flat).dtype), table) if return_xouts else table
+    check_axes("inp", inp, 1)
+    data = as_complex(as_numeric("inp", inp, xp=xp), xp=xp)
+    step = 1 / factor("usfac", usfac)
+    count = size("outsize", outsize, data.shape[-1])
+    at = coordinates(number("offset", offset) * step, step, count, xp.real(data), xp=xp)
+    table = _transform(data, [at], xp=xp)
+    return (xp.astype(at, xp.real(data).dtype), table) if return_xouts else table
 
 
 def _transform(data: Array, at: list[Array], *, xp: Namespace) -> Array:
-    """Sum e^(-2 pi i x k / n) times the data, k counted as frequencies."""
-    columns = columns_at(data.shape[1:], at, half=False, conjugate=True, nyquist=False, xp=xp)
-    return contract(data, columns, xp=xp)
+    """Sum e^(-2 pi i x k / n) times the data over their last axes, k counted as frequencies."""
+    lead, shape = data.shape[: data.ndim - len(at)], data.shape[data.ndim - len(at) :]
+    columns = columns_at(shape, at, half=False, conjugate=True, nyquist=False, xp=xp)
+    table = contract(xp.reshape(data, (math.prod(lead), *shape)), columns, xp=xp)
+    return xp.reshape(xp.astype(table, data.dtype), (*lead, *table.shape[1:]))
 
 
 def upsample_image(
@@ -164,52 +168,20 @@ def upsample_image(
         `image` is not a real array.
     ValueError
         `image` has fewer than two axes, `upsample_factor` is not positive or a size not at least 1.
+
+    Notes
+    -----
+    The Nyquist mode of an even axis enters by its cosine along that axis. The toolkit returns a complex array, and has
+    the cosine of the sum for a mode at Nyquist along both axes.
     """
     xp = array_namespace(image=image, use_numpy_fft=use_numpy_fft)
     (data,) = as_images(xp=xp, image=image)
-    _check_axes("image", data, 2)
-    _check_factor("upsample_factor", upsample_factor)
-    if output_size is None or is_number(output_size):
-        output_size = (output_size, output_size)  # type: ignore[assignment]
-    if len(output_size) != 2:  # type: ignore[arg-type]
-        msg = f"`output_size` must be one number or two, got {output_size!r}"
-        raise ValueError(msg)
-    sizes = [
-        _size("output_size", given, round(n * upsample_factor))
-        for given, n in zip(output_size, data.shape[-2:], strict=True)  # type: ignore[arg-type]
-    ]
-    at = [
-        coordinates(-shift / upsample_factor, 1 / upsample_factor, count, data, xp=xp)
-        for shift, count in zip((yshift, xshift), sizes, strict=True)
-    ]
+    check_axes("image", data, 2)
+    up = factor("upsample_factor", upsample_factor)
+    lead, shape = data.shape[:-2], data.shape[-2:]
+    counts = sizes("output_size", output_size, [max(1, round(n * up)) for n in shape])
+    shifts = (number("yshift", yshift), number("xshift", xshift))
+    at = [coordinates(-shift / up, 1 / up, count, data, xp=xp) for shift, count in zip(shifts, counts, strict=True)]
     with scipy.fft.set_workers(nthreads):
-        result = on_grid(xp.reshape(data, (-1, *data.shape[-2:])), at, xp=xp)
-    return xp.reshape(result, (*data.shape[:-2], *sizes))
-
-
-def _numeric(inp: Array, axes: int, *, xp: Namespace) -> Array:
-    _check_axes("inp", inp, axes)
-    if xp.isdtype(inp.dtype, "complex floating"):
-        return inp
-    return as_images(xp=xp, inp=inp)[0]
-
-
-def _check_axes(name: str, x: Array, axes: int) -> None:
-    if x.ndim < axes:
-        msg = f"`{name}` must have at least {axes} axes, got shape {tuple(x.shape)}"
-        raise ValueError(msg)
-
-
-def _check_factor(name: str, value: Any) -> None:
-    if not (is_number(value) and value > 0):
-        msg = f"`{name}` must be a positive number, got {value!r}"
-        raise ValueError(msg)
-
-
-def _size(name: str, value: Any, default: int) -> int:
-    if value is None:
-        return default
-    if not (is_number(value) and value == round(value) and value >= 1):
-        msg = f"`{name}` must be a whole number of at least 1, got {value!r}"
-        raise ValueError(msg)
-    return round(value)
+        result = on_grid(xp.reshape(data, (math.prod(lead), *shape)), at, xp=xp)
+    return xp.reshape(result, (*lead, *counts))

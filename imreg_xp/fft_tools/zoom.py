@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import scipy.fft
 
-from .._array import Array, Namespace, array_namespace, as_images, is_number
-from .sampling import as_complex, coordinates, on_grid
+from .._array import Array, Namespace, array_namespace
+from ._arguments import as_numeric, check_axes, factor, number, numbers, size, sizes
+from .sampling import coordinates, on_grid, real_or_complex
 
 __all__ = ["zoom1d", "zoom_on_pixel", "zoomnd"]
 
@@ -62,10 +64,11 @@ def zoom1d(
         `usfac` is not positive or `outsize` not a whole number of at least 1.
     """
     xp = array_namespace(inp=inp, use_numpy_fft=use_numpy_fft)
-    centre = [(inp.shape[-1] - 1) / 2 + offset] if inp.ndim else [0.0]
-    size = None if outsize is None else (outsize,)
+    check_axes("inp", inp, 1)
+    centre = [(inp.shape[-1] - 1) / 2 + number("offset", offset)]
+    shape = [size("outsize", outsize, inp.shape[-1])]
     with scipy.fft.set_workers(nthreads):
-        x, zoomed = _zoom(inp, centre, usfac, size, name="outsize", return_real=return_real, xp=xp)
+        x, zoomed = _zoom(inp, centre, usfac, shape, return_real=return_real, xp=xp)
     return (x[0], zoomed) if return_xouts else zoomed
 
 
@@ -95,10 +98,7 @@ def zoomnd(
         As `zoom_on_pixel`; `offsets` is not one number per axis.
     """
     array_namespace(inp=inp)
-    given = list(offsets) if len(offsets) else [0.0] * inp.ndim
-    if len(given) != inp.ndim:
-        msg = f"`offsets` must be one number per axis ({inp.ndim}), got {offsets!r}"
-        raise ValueError(msg)
+    given = numbers("offsets", offsets, inp.ndim, optional=True)
     middle = [middle_convention((n - 1) / 2) + offset for n, offset in zip(inp.shape, given, strict=True)]
     return zoom_on_pixel(inp, middle, **kwargs)
 
@@ -149,14 +149,18 @@ def zoom_on_pixel(
         `inp` is not a numeric array.
     ValueError
         `coordinates` or `outshape` are not one number per axis, `usfac` is not positive.
+
+    Notes
+    -----
+    The Nyquist mode of an even axis enters by its cosine along that axis, so the interpolant of real data is real. The
+    toolkit has the cosine of the sum for a mode at Nyquist along two axes.
     """
     xp = array_namespace(inp=inp, use_numpy_fft=use_numpy_fft)
-    if len(coordinates) != inp.ndim or not inp.ndim:
-        msg = f"`coordinates` must be one number per axis ({inp.ndim}), got {coordinates!r}"
-        raise ValueError(msg)
-    shape = [outshape] * inp.ndim if is_number(outshape) else outshape
+    check_axes("inp", inp, inp.ndim)
+    centre = numbers("coordinates", coordinates, inp.ndim)
+    shape = sizes("outshape", outshape, inp.shape)
     with scipy.fft.set_workers(nthreads):
-        x, zoomed = _zoom(inp, coordinates, usfac, shape, name="outshape", return_real=return_real, xp=xp)
+        x, zoomed = _zoom(inp, centre, usfac, shape, return_real=return_real, xp=xp)
     if not return_xouts:
         return zoomed
     grid = [
@@ -166,29 +170,15 @@ def zoom_on_pixel(
 
 
 def _zoom(
-    inp: Array, centre: Sequence[float], usfac: Any, shape: Any, *, name: str, return_real: bool, xp: Namespace
+    inp: Array, centre: Sequence[float], usfac: float, shape: Sequence[int], *, return_real: bool, xp: Namespace
 ) -> tuple[list[Array], Array]:
     """Return the coordinates per axis and the zoom over the last axes, as many as `centre` has."""
     ndim = len(centre)
-    complex_input = xp.isdtype(inp.dtype, "complex floating")
-    data = inp if complex_input else as_images(xp=xp, inp=inp)[0]
-    if not (is_number(usfac) and usfac > 0):
-        msg = f"`usfac` must be a positive number, got {usfac!r}"
-        raise ValueError(msg)
-    shape = data.shape[data.ndim - ndim :] if shape is None else tuple(shape)
-    if len(shape) != ndim or not all(is_number(n) and n == round(n) and n >= 1 for n in shape):
-        msg = f"`{name}` must be whole numbers of at least 1, one per axis ({ndim}), got {shape!r}"
-        raise ValueError(msg)
-    real = xp.real(data) if complex_input else data
-    at = [
-        coordinates(c - (n - 1) / 2 / usfac, 1 / usfac, round(n), real, xp=xp)
-        for c, n in zip(centre, shape, strict=True)
-    ]
-    lead = data.shape[: data.ndim - ndim]
-    zoomed = on_grid(xp.reshape(data, (-1, *data.shape[data.ndim - ndim :])), at, xp=xp)
-    zoomed = xp.reshape(zoomed, (*lead, *(round(n) for n in shape)))
-    if not return_real:
-        zoomed = as_complex(zoomed, xp=xp)
-    elif complex_input:
-        zoomed = xp.real(zoomed)
+    data = as_numeric("inp", inp, xp=xp)
+    real = xp.real(data) if xp.isdtype(data.dtype, "complex floating") else data
+    step = 1 / factor("usfac", usfac)
+    at = [coordinates(c - (n - 1) / 2 * step, step, n, real, xp=xp) for c, n in zip(centre, shape, strict=True)]
+    lead, own = data.shape[: data.ndim - ndim], data.shape[data.ndim - ndim :]
+    zoomed = on_grid(xp.reshape(data, (math.prod(lead), *own)), at, xp=xp)
+    zoomed = real_or_complex(xp.reshape(zoomed, (*lead, *shape)), return_real=return_real, xp=xp)
     return [xp.astype(a, real.dtype) for a in at], zoomed
