@@ -185,9 +185,9 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
     spectrum = rfft(frozen.weight * line.residual, ndim, xp=xp, s=grid)
     columns = _columns(grid, offset, ndim, xp=xp)
     bend = xp.real(contract(xp.conj(spectrum) * line.filtered, columns, xp=xp))
-    nuisance = [rfft(line.level.weighted, ndim, xp=xp, s=grid)] * options.fit_scale
-    nuisance = nuisance + [frozen.weight_spectrum] * options.fit_background
-    spectra = _without([rfft(a, ndim, xp=xp, s=grid) for a in line.weighted], nuisance, line.shares, xp=xp)
+    nuisance = [line.level.weighted] * options.fit_scale + [frozen.weight] * options.fit_background
+    cleaned = _without(line.weighted, nuisance, line.shares, xp=xp)
+    spectra = [rfft(a, ndim, xp=xp, s=grid) for a in cleaned]
     rows = []
     for i, a in enumerate(spectra):
         table = xp.real(contract(xp.conj(a) * line.moved, columns, xp=xp))

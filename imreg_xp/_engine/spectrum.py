@@ -18,8 +18,20 @@ from typing import NamedTuple
 import numpy as np
 
 from .._array import Array, Namespace, accumulator_dtype, constant
+from ..fft_tools._dft import part, rfft
 
-__all__ = ["Rings", "attenuation", "ml_weights", "power", "radial_mean", "smooth", "spread", "white_floor", "wiener"]
+__all__ = [
+    "Rings",
+    "attenuation",
+    "ml_weights",
+    "power",
+    "radial_mean",
+    "sampled_spectrum",
+    "smooth",
+    "spread",
+    "white_floor",
+    "wiener",
+]
 
 _SIGNIFICANT = 2.0  # standard errors
 _FLOOR = 1e-6  # least noise power, in units of the image variance: what interpolation leaves
@@ -57,7 +69,25 @@ def _index(shape: tuple[int, ...], stride: int) -> tuple[np.ndarray, ...]:
 
 
 def _stride(shape: Sequence[int]) -> int:
-    return max(1, shape[0] // 128) if len(shape) > 1 else 1
+    """Return every how many modes of the first axis radial means look at: a divisor of its length."""
+    if len(shape) == 1:
+        return 1
+    return max(k for k in range(1, max(shape[0] // 128, 1) + 1) if shape[0] % k == 0)
+
+
+def sampled_spectrum(image: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
+    """Return what `radial_mean` looks at of the `rfftn` of images zero-padded to `shape`.
+
+    Every k-th mode of a transform is the transform of what is left of the image folded k times: 1/k of the work.
+    """
+    rows = shape[0] // _stride(shape)
+    folded = part(image, 1, 0, min(rows, image.shape[1]))
+    for start in range(rows, image.shape[1], rows):
+        more = part(image, 1, start, min(start + rows, image.shape[1]))
+        short = folded.shape[1] - more.shape[1]
+        whole = folded[:, : more.shape[1], ...] + more
+        folded = xp.concat([whole, folded[:, more.shape[1] :, ...]], axis=1) if short else whole
+    return rfft(folded, len(shape), xp=xp, s=(rows, *shape[1:]))
 
 
 def radial_mean(values: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Array, Array]:
@@ -65,7 +95,8 @@ def radial_mean(values: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[
     stride = _stride(shape)
     order, edges, _, weight, count = _index(tuple(shape), stride)
     dtype = accumulator_dtype(values, xp=xp)
-    values = values[:, ::stride, ...]
+    # what `sampled_spectrum` gives has the modes alone that count
+    values = values[:, ::stride, ...] if values.shape[1] == _modes(shape) else values
     flat = xp.reshape(values, (values.shape[0], -1))
     w = constant(weight, dtype, values, xp=xp)
     sums = xp.astype(xp.take(flat, constant(order, xp.int64, values, xp=xp), axis=1), dtype) * w
@@ -75,6 +106,11 @@ def radial_mean(values: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[
     inner = xp.concat([upto[:, 1:], xp.zeros_like(upto[:, :1])], axis=1)
     n = constant(count, dtype, values, xp=xp)
     return (upto - inner) / xp.clip(n, min=1.0), n * stride
+
+
+def _modes(shape: Sequence[int]) -> int:
+    """Return the length of the first axis of an `rfftn`."""
+    return shape[0] if len(shape) > 1 else shape[0] // 2 + 1
 
 
 def spread(rings: Array, shape: Sequence[int], dtype: object, *, xp: Namespace) -> Array:

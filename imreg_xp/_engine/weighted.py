@@ -14,7 +14,7 @@ from .noise import score_covariance
 from .problem import Norm, Options, Side, column, inner, normalised, over_image, precision
 from .result import Registration, Status, finish
 from .score import Frozen, Score, gain_and_background, model, newton_step, orthogonal_slopes, score
-from .spectrum import Rings, attenuation, ml_weights, power, radial_mean, spread
+from .spectrum import Rings, attenuation, ml_weights, power, radial_mean, sampled_spectrum, spread
 
 __all__ = ["solve"]
 
@@ -175,13 +175,13 @@ def _rings(
     Holes are in the residual alone: cut into the reference they would leak power from large scales to small ones. It is
     whitened by the weights, at the level they make of the noise.
     """
-    ndim, acc, axes = len(grid), scale.dtype, over_image(weight)
+    acc, axes = scale.dtype, over_image(weight)
     used = xp.sum(xp.astype(weight > 0, acc), axis=axes)
     total = xp.sum(weight, axis=axes, dtype=acc)
     level = used / xp.where(total > 0, total, xp.ones_like(total))
     residual = residual * xp.sqrt(weight * column(level, weight, xp=xp))
-    f = rfft(window * value, ndim, xp=xp, s=grid)
-    g = rfft(window * residual, ndim, xp=xp, s=grid)
+    f = sampled_spectrum(window * value, grid, xp=xp)
+    g = sampled_spectrum(window * residual, grid, xp=xp)
     r, modes = radial_mean(power(f, xp=xp), grid, xp=xp)
     c = radial_mean(power(f, g, xp=xp), grid, xp=xp)[0]
     p = radial_mean(power(g, xp=xp), grid, xp=xp)[0]
