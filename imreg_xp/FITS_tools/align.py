@@ -11,7 +11,7 @@ from astropy.wcs import WCS
 from .. import Registration, register
 from .errors import InputError
 from .load import FitsImage, load_error, load_image
-from .reprojecting import Plane, canvas, paste, resample
+from .reprojecting import Plane, canvas, paste, plane_of, resample, samples
 from .sky import (
     Correction,
     PixelMap,
@@ -164,35 +164,19 @@ def _geometry(reference: FitsImage, moving: FitsImage) -> _Geometry:
     return nothing._replace(notes=(f"coordinates {kind} are not celestial and the grids differ: pixels only",))
 
 
-def _samples(shape: tuple[int, ...]) -> np.ndarray:
-    """Return pixel positions (81, 2) all over an image, (x, y)."""
-    y, x = np.meshgrid(np.linspace(0, shape[0] - 1, 9), np.linspace(0, shape[1] - 1, 9), indexing="ij")
-    return np.stack([x, y], axis=-1).reshape(-1, 2)
-
-
 def _is_translation(to_reference: PixelMap, shape: tuple[int, ...]) -> bool:
-    points = _samples(shape)
+    points = samples(shape)
     steps = to_reference(points) - points
     if not np.isfinite(steps).all():
         return False
     return bool(np.hypot(*(steps - steps.mean(axis=0)).T).max() < _SAME_GRID)
 
 
-def _plane(image: FitsImage) -> Plane:
-    pixels = image.image.astype(np.float64)
-    valid = np.isfinite(pixels) if image.valid is None else image.valid & np.isfinite(pixels)
-    err = image.err
-    if isinstance(err, np.ndarray):
-        err = err.astype(np.float64)
-        valid = valid & np.isfinite(err) & (err > 0)
-    return Plane(pixels, valid, err)
-
-
 def _measure(
     ref: FitsImage, mov: FitsImage, geometry: _Geometry, options: dict[str, Any]
 ) -> tuple[tuple[Plane, Plane], Registration]:
     """Register two images on one grid: their own, or that of the reference."""
-    a, b = _plane(ref), _plane(mov)
+    a, b = plane_of(ref), plane_of(mov)
     if not geometry.same_grid and geometry.systems is not None and geometry.to_reference is not None:
         if options["boundary"] == "wrap":
             msg = f"boundary wrap needs images on one pixel grid, but {ref.name} and {mov.name} differ"
@@ -246,7 +230,7 @@ def _on_sky(done: Alignment, geometry: _Geometry) -> Alignment:
         return done
     moving, reference = done.systems
     to_reference = pixel_map(moving, reference)
-    points = _samples(done.moving.image.shape)
+    points = samples(done.moving.image.shape)
     nominal = to_reference(points)
     targets = (geometry.to_reference(points) if done.reprojected else points) + done.shift_xy
     usable = np.isfinite(nominal).all(axis=1) & np.isfinite(targets).all(axis=1)

@@ -10,9 +10,9 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from .errors import InputError
-from .hcongrid import shape_of
-from .load_header import load_header, wcs_of
-from .sky import comparable, pixel_map
+from .grids import celestial_pair, grid_of
+from .load_header import load_header
+from .sky import pixel_map
 
 __all__ = ["fits_overlap", "header_overlap"]
 
@@ -67,15 +67,11 @@ def header_overlap(hdr1: Any, hdr2: Any, max_separation: float = 180, overlap: s
     if overlap not in {"union", "intersection"}:
         msg = f"`overlap` must be 'union' or 'intersection', got {overlap!r}"
         raise ValueError(msg)
-    header, other = load_header(hdr1), load_header(hdr2)
-    ny, nx = shape_of(header, "hdr1")
-    first, second = wcs_of(header, "hdr1"), wcs_of(other, "hdr2")
-    systems = comparable(second, first)
-    if systems is None:
-        msg = f"no way from {'/'.join(second.wcs.ctype)} to {'/'.join(first.wcs.ctype)}"
-        raise InputError(msg)
-    _check_separation(systems, shape_of(other, "hdr2"), (ny, nx), max_separation)
-    outline = pixel_map(*systems)(_outline(shape_of(other, "hdr2")))
+    first, second = grid_of(hdr1, "hdr1"), grid_of(hdr2, "hdr2")
+    header, (ny, nx) = first.header, first.shape
+    systems = celestial_pair(second.wcs, first.wcs)
+    _check_separation(systems, second.shape, first.shape, max_separation)
+    outline = pixel_map(*systems)(_outline(second.shape))
     outline = outline[np.isfinite(outline).all(axis=1)]
     frame = np.array([[-0.5, -0.5], [nx - 0.5, ny - 0.5]])
     corners = _clipped(outline, frame) if overlap == "intersection" else np.concatenate([outline, frame])

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
+import re
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS
-from reproject import reproject_interp
-from scipy import ndimage
 
-from .errors import InputError
+from .._array import is_number
+from .grids import filled, grid_of, on_grid, own_grid
 from .load import load_image
 from .load_header import load_data, load_header, wcs_of
-from .sky import comparable
 
-__all__ = ["hcongrid", "on_grid", "shape_of", "zoom_fits"]
+__all__ = ["hcongrid", "zoom_fits"]
+
+_SIP = re.compile(r"[AB]P?_(\d)_(\d)")
 
 
 def hcongrid(image: Any, header1: Any, header2: Any, preserve_bad_pixels: bool = True, **kwargs: Any) -> np.ndarray:
@@ -29,7 +28,7 @@ def hcongrid(image: Any, header1: Any, header2: Any, preserve_bad_pixels: bool =
     header1, header2 : anything `load_header` takes
         Its header, and the one with the grid (`NAXIS1`, `NAXIS2`, coordinates) to put it on.
     preserve_bad_pixels : bool
-        Keep NaN pixels as they are; otherwise they are filled from their nearest neighbours first.
+        Make NaN what is interpolated from NaN pixels; otherwise they are filled from their nearest neighbours first.
     **kwargs
         Of `reproject.reproject_interp`, such as `order`.
 
@@ -41,41 +40,12 @@ def hcongrid(image: Any, header1: Any, header2: Any, preserve_bad_pixels: bool =
     Raises
     ------
     InputError
-        A header holds no coordinate system or no size, or no map between the two is known.
+        The image is not two-dimensional, a header holds no coordinate system or no size, or no map between the two is
+        known.
     """
-    source, target = wcs_of(load_header(header1), "header1"), load_header(header2)
+    source, target = wcs_of(load_header(header1), "header1"), grid_of(header2, "header2")
     pixels = np.asarray(load_data(image), dtype=np.float64)
-    if not preserve_bad_pixels:
-        pixels = _filled(pixels)
-    return on_grid(pixels, source, wcs_of(target, "header2"), shape_of(target, "header2"), **kwargs)
-
-
-def on_grid(image: np.ndarray, source: WCS, target: WCS, shape: tuple[int, int], **kwargs: Any) -> np.ndarray:
-    """Interpolate an image from one coordinate system to another; NaN outside."""
-    systems = comparable(source, target)
-    if systems is None:
-        msg = f"no way from {'/'.join(source.wcs.ctype)} to {'/'.join(target.wcs.ctype)}"
-        raise InputError(msg)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return reproject_interp((image, systems[0]), systems[1], shape_out=shape, return_footprint=False, **kwargs)
-
-
-def shape_of(header: fits.Header, name: str) -> tuple[int, int]:
-    """Return (ny, nx) of a header."""
-    try:
-        return int(header["NAXIS2"]), int(header["NAXIS1"])
-    except KeyError as error:
-        msg = f"{name}: the header must hold NAXIS1 and NAXIS2"
-        raise InputError(msg) from error
-
-
-def _filled(image: np.ndarray) -> np.ndarray:
-    bad = ~np.isfinite(image)
-    if not bad.any() or bad.all():
-        return image
-    nearest = ndimage.distance_transform_edt(bad, return_distances=False, return_indices=True)
-    return image[tuple(nearest)]
+    return on_grid(pixels if preserve_bad_pixels else filled(pixels), source, target.wcs, target.shape, **kwargs)
 
 
 def zoom_fits(fitsfile: Any, scalefactor: float, preserve_bad_pixels: bool = True, **kwargs: Any) -> fits.PrimaryHDU:
@@ -95,40 +65,45 @@ def zoom_fits(fitsfile: Any, scalefactor: float, preserve_bad_pixels: bool = Tru
     Returns
     -------
     astropy.io.fits.PrimaryHDU
-        The outer edges of image and zoom are the same; what lies beyond the centres of the outer pixels is NaN.
+        The lower left edges of image and zoom are the same, the others to half a new pixel.
 
     Raises
     ------
     InputError
         The file cannot be used, or holds no coordinate system.
     ValueError
-        `scalefactor` is not positive.
+        `scalefactor` is not a positive number.
     """
-    if not scalefactor > 0:
-        msg = f"`scalefactor` must be positive, got {scalefactor!r}"
+    if not (is_number(scalefactor) and 0 < scalefactor < np.inf):
+        msg = f"`scalefactor` must be a positive number, got {scalefactor!r}"
         raise ValueError(msg)
     found = load_image(fitsfile)
-    if found.wcs is None or found.header is None:
-        msg = f"{found.name}: no header with a coordinate system"
-        raise InputError(msg)
-    header = found.header.copy()
-    shape = tuple(max(1, round(n * scalefactor)) for n in found.image.shape)
-    for axis, n in zip(found.axes, shape[::-1], strict=True):
-        header[f"NAXIS{axis}"] = n
-        header[f"CRPIX{axis}"] = (header.get(f"CRPIX{axis}", 0.0) - 0.5) * scalefactor + 0.5
-    _scale_matrix(header, found.axes, 1 / scalefactor)
+    grid = own_grid(found)
+    shape = (max(1, round(grid.shape[0] * scalefactor)), max(1, round(grid.shape[1] * scalefactor)))
+    header = _zoomed(grid.header, float(scalefactor))
+    header["NAXIS1"], header["NAXIS2"] = shape[1], shape[0]
     pixels = found.image.astype(np.float64)
     image = on_grid(
-        pixels if preserve_bad_pixels else _filled(pixels), found.wcs, wcs_of(header, found.name), shape, **kwargs
+        pixels if preserve_bad_pixels else filled(pixels), grid.wcs, wcs_of(header, found.name), shape, **kwargs
     )
     return fits.PrimaryHDU(image.astype(found.image.dtype), header)
 
 
-def _scale_matrix(header: fits.Header, axes: tuple[int, int], factor: float) -> None:
-    """Multiply the steps along two pixel axes."""
-    for axis in axes:
-        cards = [k for k in header if k.startswith("CD") and k.endswith(f"_{axis}") and k[2:].split("_")[0].isdigit()]
-        for card in cards:
-            header[card] = header[card] * factor
-        if not cards:
-            header[f"CDELT{axis}"] = header.get(f"CDELT{axis}", 1.0) * factor
+def _zoomed(header: fits.Header, scale: float) -> fits.Header:
+    """Return the header for `scale` pixels along one of before: every version of the coordinates, and SIP."""
+    new = header.copy()
+    for axis in (1, 2):
+        new[f"CRPIX{axis}"] = header.get(f"CRPIX{axis}", 0.0)
+    versions = {key[6:] for key in new if re.fullmatch(r"CRPIX1[A-Z]?", key)}
+    for version in versions:
+        matrix = [key for key in new if re.fullmatch(rf"CD[12]_[12]{version}", key)]
+        for key in matrix or [f"CDELT1{version}", f"CDELT2{version}"]:
+            new[key] = new.get(key, 1.0) / scale
+        for key in (f"CRPIX1{version}", f"CRPIX2{version}"):
+            new[key] = (new.get(key, 0.0) - 0.5) * scale + 0.5
+    for key in header:
+        powers = _SIP.fullmatch(key)
+        if powers:
+            # a polynomial of pixels that gives pixels
+            new[key] = header[key] * scale ** (1 - int(powers[1]) - int(powers[2]))
+    return new

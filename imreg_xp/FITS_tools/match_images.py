@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
 from astropy.stats import mad_std
 from astropy.wcs import WCS
 
@@ -15,9 +15,9 @@ from .. import apply_shift
 from ..chi2_shifts import chi2_shift_iterzoom
 from ..cross_correlation_shifts import cross_correlation_shifts
 from .errors import InputError
-from .hcongrid import on_grid, shape_of
+from .grids import Grid, grid_of, on_grid, own_grid, put_on
 from .load import FitsImage, load_error, load_image
-from .load_header import load_header, wcs_of
+from .reprojecting import Plane, plane_of
 from .sky import sky_offset
 
 __all__ = ["cross_correlation_shifts_FITS", "match_fits", "project_to_header", "register_fits"]
@@ -48,18 +48,10 @@ def project_to_header(fitsfile: Any, header: Any, **kwargs: Any) -> np.ndarray:
         The file or the header cannot be used, or no map between their coordinates is known.
     """
     kwargs.pop("quiet", None)
-    target = load_header(header)
-    return _projected(load_image(fitsfile), wcs_of(target, "header"), shape_of(target, "header"), **kwargs)
-
-
-def _projected(found: FitsImage, target: WCS, shape: tuple[int, int], **kwargs: Any) -> np.ndarray:
-    if found.wcs is None:
-        msg = f"{found.name}: no coordinate system"
-        raise InputError(msg)
-    pixels = found.image.astype(np.float64)
-    if found.valid is not None:
-        pixels = np.where(found.valid, pixels, np.nan)
-    return on_grid(pixels, found.wcs, target, shape, **kwargs)
+    found, grid = load_image(fitsfile), grid_of(header, "header")
+    pixels = plane_of(found)
+    image = np.where(pixels.valid, pixels.image, np.nan)
+    return on_grid(image, own_grid(found).wcs, grid.wcs, grid.shape, **kwargs)
 
 
 def match_fits(
@@ -84,7 +76,7 @@ def match_fits(
     return_header : bool
         Return the header of the grid.
     **kwargs
-        Of `project_to_header`.
+        Of `reproject.reproject_interp`, to be used instead of the package's own cubic splines; `quiet` is accepted.
 
     Returns
     -------
@@ -98,42 +90,25 @@ def match_fits(
     InputError
         As `project_to_header`; `sigma_cut` leaves nothing.
     """
-    first, second, grid = _matched(fitsfile1, fitsfile2, header, sigma_cut, **kwargs)
-    return (first, second, grid) if return_header else (first, second)
+    first, second, grid = _matched(load_image(fitsfile1), load_image(fitsfile2), header, sigma_cut, **kwargs)
+    images = (first.image, second.image)
+    return (*images, grid.header) if return_header else images
 
 
 def _matched(
-    fitsfile1: Any, fitsfile2: Any, header: Any, sigma_cut: float | bool, **kwargs: Any
-) -> tuple[np.ndarray, np.ndarray, fits.Header]:
+    reference: FitsImage, moving: FitsImage, header: Any, sigma_cut: float | bool, **kwargs: Any
+) -> tuple[Plane, Plane, Grid]:
+    """Return both images on one grid, NaN where they hold nothing."""
     kwargs.pop("quiet", None)
-    reference, moving = load_image(fitsfile1), load_image(fitsfile2)
-    if header is None:
-        grid = _own_header(reference)
-        first = reference.image.astype(np.float64)
-        if reference.valid is not None:
-            first = np.where(reference.valid, first, np.nan)
-    else:
-        grid = load_header(header)
-        first = _projected(reference, wcs_of(grid, "header"), shape_of(grid, "header"), **kwargs)
-    second = _projected(moving, wcs_of(grid, reference.name), shape_of(grid, reference.name), **kwargs)
+    grid = own_grid(reference) if header is None else grid_of(header, "header")
+    first, second = (put_on(found, grid, **kwargs) for found in (reference, moving))
     if sigma_cut:
-        first, second = _significant(first, second, float(sigma_cut))
+        keep = _significant(first.image, second.image, float(sigma_cut))
+        first, second = (p._replace(image=np.where(keep, p.image, np.nan)) for p in (first, second))
     return first, second, grid
 
 
-def _own_header(found: FitsImage) -> fits.Header:
-    """Return the header of a 2-D image, with its size."""
-    if found.wcs is None:
-        msg = f"{found.name}: no coordinate system"
-        raise InputError(msg)
-    header = found.header.copy() if found.header is not None and found.axes == (1, 2) else found.wcs.to_header()
-    if "NAXIS3" in header or header.get("WCSAXES", 2) != 2:
-        header = found.wcs.to_header()
-    header["NAXIS"], header["NAXIS1"], header["NAXIS2"] = 2, found.image.shape[1], found.image.shape[0]
-    return header
-
-
-def _significant(first: np.ndarray, second: np.ndarray, cut: float) -> tuple[np.ndarray, np.ndarray]:
+def _significant(first: np.ndarray, second: np.ndarray, cut: float) -> np.ndarray:
     keep = np.ones(first.shape, dtype=bool)
     for image in (first, second):
         level = np.nanmedian(image) + cut * mad_std(image, ignore_nan=True)
@@ -141,7 +116,7 @@ def _significant(first: np.ndarray, second: np.ndarray, cut: float) -> tuple[np.
     if not keep.any():
         msg = f"sigma_cut={cut:g} leaves no pixel that is significant in both images"
         raise InputError(msg)
-    return np.where(keep, first, np.nan), np.where(keep, second, np.nan)
+    return keep
 
 
 def register_fits(
@@ -193,14 +168,13 @@ def register_fits(
     InputError
         A file cannot be used; the message is one line and names it.
     """
-    grid_options = {k: kwargs.pop(k) for k in ("header", "sigma_cut", "quiet") if k in kwargs}
-    first, second, grid = _matched(
-        fitsfile1, fitsfile2, grid_options.get("header"), grid_options.get("sigma_cut", False)
-    )
-    err = _projected_error(errfile, fitsfile2, grid)
-    offset, errors = _measured(register_method, first, second, err, kwargs)
-    wcs = wcs_of(grid, "header")
-    world, world_errors = _on_sky(wcs, first.shape, offset, errors)
+    chosen = {k: kwargs.pop(k) for k in ("header", "sigma_cut", "quiet") if k in kwargs}
+    moving = load_image(fitsfile2)
+    moving = replace(moving, err=load_error(errfile, moving, name="errfile"))
+    one, two, grid = _matched(load_image(fitsfile1), moving, chosen.get("header"), chosen.get("sigma_cut", False))
+    first, second = one.image, two.image
+    offset, errors = _measured(register_method, first, second, two.err, kwargs)
+    world, world_errors = _on_sky(grid.wcs, first.shape, offset, errors)
     result = [*offset, *world]
     if return_error:
         result += [*errors, *world_errors]
@@ -209,18 +183,8 @@ def register_fits(
     if return_shifted_image:
         result.append(apply_shift(second, (-offset[1], -offset[0])))
     if return_header:
-        result.append(grid)
+        result.append(grid.header)
     return tuple(result)
-
-
-def _projected_error(errfile: Any, fitsfile2: Any, grid: fits.Header) -> Any:
-    """Return the error as a number or as a map on the common grid."""
-    moving = load_image(fitsfile2)
-    err = load_error(errfile, moving, name="errfile")
-    if not isinstance(err, np.ndarray):
-        return err
-    as_image = FitsImage(err, "errfile", wcs=moving.wcs)
-    return _projected(as_image, wcs_of(grid, "header"), shape_of(grid, "header"))
 
 
 def _measured(

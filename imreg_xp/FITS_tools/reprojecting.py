@@ -11,9 +11,10 @@ from reproject import reproject_interp
 from scipy import ndimage
 
 from .errors import InputError
+from .load import FitsImage
 from .sky import PixelMap, shifted_wcs
 
-__all__ = ["Canvas", "Plane", "canvas", "paste", "resample"]
+__all__ = ["Canvas", "Plane", "canvas", "paste", "plane_of", "resample", "samples"]
 
 _EDGE = 12  # pixels of continuation: a cubic spline forgets its border as 0.27 per pixel
 _SAMPLES = 17
@@ -25,6 +26,23 @@ class Plane(NamedTuple):
     image: np.ndarray
     valid: np.ndarray
     err: np.ndarray | float | None
+
+
+def plane_of(image: FitsImage) -> Plane:
+    """Return an image in double precision; what has no usable error is invalid."""
+    pixels = image.image.astype(np.float64)
+    valid = np.isfinite(pixels) if image.valid is None else image.valid & np.isfinite(pixels)
+    err = image.err
+    if isinstance(err, np.ndarray):
+        err = err.astype(np.float64)
+        valid = valid & np.isfinite(err) & (err > 0)
+    return Plane(pixels, valid, err)
+
+
+def samples(shape: tuple[int, ...]) -> np.ndarray:
+    """Return pixel positions (81, 2) all over an image, (x, y)."""
+    y, x = np.meshgrid(np.linspace(0, shape[0] - 1, 9), np.linspace(0, shape[1] - 1, 9), indexing="ij")
+    return np.stack([x, y], axis=-1).reshape(-1, 2)
 
 
 class Canvas(NamedTuple):
