@@ -109,7 +109,7 @@ def dft_basis(
         dtype = e.dtype
         first = xp.astype(xp.where(top, xp.zeros_like(nu), (-2 if conjugate else 2) * math.pi * nu), dtype) * 1j
         value = xp.where(top[:, None], xp.astype(xp.real(e), dtype), e)
-        stack = [value, first[:, None] * e, (first * first)[:, None] * e][:orders]
+        stack = [value, *(first[:, None] ** order * e for order in range(1, orders))]
         if half and axis == len(shape) - 1:
             weight = xp.astype(_half_weight(nu, top, xp=xp), dtype)
             stack = [s * weight[:, None] for s in stack]
@@ -189,7 +189,7 @@ def contract(spectrum: Array, columns: Sequence[Array], *, xp: Namespace) -> Arr
     last = columns[-1]
     flat = xp.reshape(spectrum, (spectrum.shape[0], math.prod(modes[:-1]), modes[-1]))
     if xp.isdtype(spectrum.dtype, "complex floating") or not xp.isdtype(last.dtype, "complex floating"):
-        t = xp.astype(xp.matmul(flat, xp.astype(last, spectrum.dtype)), last.dtype)
+        t = xp.astype(xp.matmul(flat, xp.astype(last, spectrum.dtype, copy=False)), last.dtype, copy=False)
     else:
         # a real spectrum times complex columns: a quarter of the work
         parts = xp.concat([xp.real(last), xp.imag(last)], axis=-1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._array import Array, Namespace, array_namespace, as_images, device_of, in_library, is_number
+from .._array import Array, Namespace, array_namespace, as_images, device_of, in_library, is_number, known_finite
 from ._dft import part
 
 __all__ = ["block_average", "downsample", "downsample_1d", "downsample_axis", "downsample_cube"]
@@ -86,6 +86,8 @@ def block_average(
     axes = tuple(a % image.ndim for a in axes)
     if whole:
         image = _filled_up(image, round(factor), axes, xp=xp)
+    if estimator is np.nanmean and known_finite(image, xp=xp):
+        return _mean(image, round(factor), axes)
     blocks = _blocks(image, round(factor), axes, xp=xp)
     if estimator is np.nanmean:
         return _nanmean(blocks, xp=xp)
@@ -112,6 +114,14 @@ def _blocks(image: Array, factor: int, axes: tuple[int, ...], *, xp: Namespace) 
     image = xp.reshape(image, tuple(split))
     image = xp.permute_dims(image, (*within, *(a for a in range(image.ndim) if a not in within)))
     return xp.reshape(image, (math.prod(image.shape[: len(axes)]), *image.shape[len(axes) :]))
+
+
+def _mean(image: Array, factor: int, axes: tuple[int, ...]) -> Array:
+    """Return the mean over blocks by adding every `factor`-th pixel, axis by axis."""
+    for axis in axes:
+        whole = image.shape[axis] // factor * factor
+        image = sum(image[(*(slice(None),) * axis, slice(k, whole, factor), ...)] for k in range(factor))
+    return image / factor ** len(axes)
 
 
 def _nanmean(blocks: Array, *, xp: Namespace) -> Array:
