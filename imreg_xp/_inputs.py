@@ -53,6 +53,9 @@ def image_pair(
         msg = f"`{names[1]}` must have the image shape {a} of `{names[0]}` with boundary='wrap', got {b}"
         raise ValueError(msg)
     lead = broadcast_batch(shapes)
+    if 0 in lead:
+        msg = f"`{names[0]}` and `{names[1]}` must hold at least one image, got batches of shape {lead}"
+        raise ValueError(msg)
     floats = as_images(xp=xp, **dict(zip(names, images, strict=True)))
     first, second = (
         one_image(image, err, ok, lead, ndim, names=(name, label, f"{name}_valid"), xp=xp)

@@ -71,3 +71,36 @@ def test_too_few_pixels_to_fit(boundary):
     result = imreg_xp.register(A[:2, :2], A[:2, :2], boundary=boundary)
     assert result.status == imreg_xp.Status.TOO_FEW_VALID
     assert np.isnan(result.shift).all()
+
+
+@pytest.mark.parametrize("shape", [(0, 8, 8), (2, 0, 8, 8)])
+def test_no_image_at_all_is_said(shape):
+    with pytest.raises(ValueError, match="`reference` and `moving` must hold at least one image"):
+        imreg_xp.register(np.ones(shape), np.ones(shape))
+
+
+@pytest.mark.parametrize("shift", [np.inf, np.nan])
+def test_a_shift_that_is_no_number_gives_nan_to_its_image_alone(rng, shift):
+    images = rng.normal(size=(2, 8, 9))
+    moved = imreg_xp.fourier_shift(images, np.array([[1.0, 0.0], [shift, 0.0]]))
+    np.testing.assert_allclose(moved[0], np.roll(images[0], 1, 0), atol=1e-12)
+    assert np.all(np.isnan(moved[1]))
+
+
+@pytest.mark.parametrize("noise", ["white", "correlated"])
+@pytest.mark.parametrize("boundary", ["wrap", "overlap"])
+@pytest.mark.parametrize("kind", ["flat", "empty", "zero"])
+def test_hopeless_images_warn_of_nothing(rng, boundary, noise, kind):
+    good = rng.normal(size=(30, 32))
+    bad = {"flat": np.ones_like(good), "empty": np.full_like(good, np.nan), "zero": np.zeros_like(good)}[kind]
+    # warnings are errors here
+    for pair in ((good, bad), (bad, good), (bad, bad)):
+        for errors in ({}, {"moving_err": 0.1}, {"moving_err": 0.1, "reference_err": 0.1}):
+            result = imreg_xp.register(*pair, boundary=boundary, noise=noise, **errors)
+            assert result.status != 0
+            assert np.all(np.isnan(result.shift))
+
+
+def test_two_pixels_are_too_few():
+    result = imreg_xp.register(np.array([1.0, 2.0]), np.array([2.0, 1.0]), ndim=1, boundary="wrap", reference_err=0.1)
+    assert imreg_xp.Status(int(result.status)) & imreg_xp.Status.TOO_FEW_VALID

@@ -150,8 +150,8 @@ def _weighted_search(
     m = radial_mean(power(spectra.moving, xp=xp), shape, xp=xp)[0]
 
     def without_mean(a: Array) -> Array:
-        # ring 0 is the mean, which tells nothing of the offset
-        return xp.concat([a[:, 1:2], a[:, 1:]], axis=1)
+        # ring 0 is the mean, which tells nothing of the offset; two pixels have no other
+        return xp.concat([a[:, 1:2], a[:, 1:]], axis=1) if a.shape[1] > 1 else a
 
     r, m = without_mean(r), without_mean(m)
     p_r = xp.astype(err_r, r.dtype) ** 2 * n

@@ -132,8 +132,10 @@ def _white(
     if errors[1] is not None:
         return j
     modes = _mode_moments(spectra.shape, p_m, xp=xp)
-    p_r = _reference_noise(slopes, modes, *sums, p_m / scale**2, math.prod(spectra.shape), xp=xp)
-    return j - modes * (scale * p_r)[:, None, None] ** 2
+    # flat images have no gain
+    gain = xp.where(scale == 0, xp.ones_like(scale), scale)
+    p_r = _reference_noise(slopes, modes, *sums, p_m / gain**2, math.prod(spectra.shape), xp=xp)
+    return j - modes * (gain * p_r)[:, None, None] ** 2
 
 
 def _mode_moments(shape: Sequence[int], like: Array, *, xp: Namespace) -> Array:

@@ -55,15 +55,18 @@ def fourier_shift(image: Array, shift: Any, *, ndim: int | None = None) -> Array
     Notes
     -----
     The Nyquist mode of an even axis is shifted by cos(pi shift), which keeps the image real. A pixel that is not finite
-    makes its whole image so.
+    makes its whole image so, and so does a shift.
     """
     xp = array_namespace(image=image, optional={"shift": as_array_or_none(shift)})
     (image,) = as_images(xp=xp, image=image)
     flat, offsets, lead = per_item_shift(image, shift, ndim, xp=xp)
     shape = tuple(flat.shape[1:])
     spectrum = rfft(flat, len(shape), xp=xp)
+    known = xp.isfinite(offsets)
+    offsets = xp.where(known, offsets, xp.zeros_like(offsets))
     moved = irfft(fourier_translate(spectrum, offsets, shape, xp=xp), shape, xp=xp) / math.prod(shape)
-    return xp.reshape(moved, (*lead, *shape))
+    keep = xp.reshape(xp.all(known, axis=-1), (-1,) + (1,) * len(shape))
+    return xp.reshape(xp.where(keep, moved, xp.full_like(moved, math.nan)), (*lead, *shape))
 
 
 def as_array_or_none(shift: Any) -> Any:
