@@ -33,23 +33,28 @@ from .chi2_shifts import chi2_shift, chi2_shift_iterzoom, chi2n_map
 from .cross_correlation_shifts import cross_correlation_shifts
 from .register_images import register_images
 from .registration import apply_shift, fourier_shift, register
+from .stacks import Coadd, align_stack, coadd, register_stack
 
 __all__ = [
+    "Coadd",
     "FITS_tools",
     "Registration",
     "Status",
     "__version__",
+    "align_stack",
     "apply_shift",
     "chi2_shift",
     "chi2_shift_iterzoom",
     "chi2_shifts",
     "chi2n_map",
+    "coadd",
     "cross_correlation_shifts",
     "cross_correlation_shifts_FITS",
     "fft_tools",
     "fourier_shift",
     "register",
     "register_images",
+    "register_stack",
     "test",
 ]
 

@@ -24,6 +24,7 @@ __all__ = [
     "Namespace",
     "accumulator_dtype",
     "array_namespace",
+    "as_array",
     "as_batch",
     "as_errors",
     "as_images",
@@ -184,6 +185,11 @@ def in_library(function: Any, *, xp: Namespace) -> Any:
     """Return the function of the library that does what one of NumPy or Python does, any other as it is."""
     names = {np.sum: "sum", sum: "sum", np.max: "max", max: "max", np.min: "min", min: "min", np.mean: "mean"}
     return getattr(xp, names[function]) if function in names else function
+
+
+def as_array(x: Any) -> Array:
+    """Return arrays of any library as they are, anything else as a NumPy array."""
+    return x if compat.is_array_api_obj(x) else np.asarray(x)
 
 
 def is_number(x: Any) -> bool:

@@ -36,11 +36,14 @@ class Room:
 ROOMS = (
     Room("version", 0, ("_version",)),
     Room("border", 0, ("_array",)),
+    Room("memory", 0, ("_memory",), also=("border",)),
     Room("fft_tools", 1, ("fft_tools",)),
     Room("engine", 2, ("_engine",)),
     # what both faces check and prepare before the engine starts
     Room("inputs", 3, ("_inputs",)),
-    Room("native face", 3, ("registration",), also=("inputs",)),
+    # reads stacks from wherever they lie
+    Room("frames", 3, ("frames",)),
+    Room("native face", 3, ("registration", "stacks"), also=("inputs", "frames")),
     Room("documented face", 3, ("chi2_shifts", "cross_correlation_shifts", "register_images"), also=("inputs",)),
     # re-exports what is on its own floor, and what is above only when it is asked for (no import statement)
     Room("package", 3, ("",), also=("native face", "documented face")),

@@ -1,0 +1,32 @@
+"""How much memory there is to work in, on the host or on the device of an array."""
+
+from __future__ import annotations
+
+import os
+
+from ._array import Array, Namespace, device_of, is_traced_or_remote
+
+__all__ = ["free_bytes", "pixels_per_chunk"]
+
+_IN_CACHE = 2**19  # pixels: on a CPU stacks are fastest while the arrays of a chunk stay in its cache
+_LAUNCHES_HIDDEN = 2**24  # pixels: on an accelerator the arithmetic on so many takes longer than starting it
+
+
+def free_bytes(like: Array, *, xp: Namespace) -> int:
+    """Return what may be used: the free memory of the device of `like`, or a quarter of the memory of the host."""
+    device = device_of(like)
+    # each library has its own way to ask
+    if hasattr(device, "mem_info"):
+        return int(device.mem_info[0])
+    if getattr(device, "type", "") == "cuda":
+        return int(xp.cuda.mem_get_info(device)[0])
+    statistics = device.memory_stats() if hasattr(device, "memory_stats") else None
+    if statistics:
+        return int(statistics["bytes_limit"] - statistics["bytes_in_use"])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4 if hasattr(os, "sysconf") else 2**30
+
+
+def pixels_per_chunk(like: Array, bytes_per_pixel: int, *, xp: Namespace) -> int:
+    """Return how many pixels to work on at a time."""
+    wanted = _LAUNCHES_HIDDEN if is_traced_or_remote(like) else _IN_CACHE
+    return min(wanted, free_bytes(like, xp=xp) // bytes_per_pixel)

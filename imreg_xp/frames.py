@@ -1,0 +1,108 @@
+"""A stack of frames, wherever it lies, read a few at a time."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from collections.abc import Iterator
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._array import Array, Namespace, array_namespace, as_array, device_of
+from ._memory import pixels_per_chunk
+
+__all__ = ["Block", "Frames", "open_frames"]
+
+_BYTES_PER_PIXEL = 8 * 40  # float64 images that the general estimator holds at a time, at most
+
+
+class Block(NamedTuple):
+    """Some frames (chunk, ...), those from `start` to `stop`; what is beyond repeats the last."""
+
+    images: Array
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        """Number of frames of the stack in it."""
+        return self.stop - self.start
+
+
+class Frames(NamedTuple):
+    """A stack (n, image axes) and how to read it."""
+
+    source: Any
+    chunk: int
+    device: Any
+    xp: Namespace
+
+    def __iter__(self) -> Iterator[Block]:
+        """Go through the stack in blocks of one size: libraries that compile or plan per shape do so once."""
+        count = self.source.shape[0]
+        for start in range(0, count, self.chunk):
+            stop = min(start + self.chunk, count)
+            yield Block(self.rows(self.source, start, stop), start, stop)
+
+    def rows(self, source: Any, start: int, stop: int) -> Array:
+        """Return some rows of a stack on the device, filled up to a whole chunk with copies of the last."""
+        part = as_array(source[start:stop, ...])
+        if isinstance(source, np.memmap):
+            part = np.array(part)
+            _forget(source)
+        if isinstance(part, np.ndarray):
+            part = self.xp.asarray(part) if self.device == "cpu" else self.xp.asarray(part, device=self.device)
+        missing = self.chunk - (stop - start)
+        if not missing:
+            return part
+        return self.xp.concat([part, self.xp.broadcast_to(part[-1:, ...], (missing, *part.shape[1:]))], axis=0)
+
+    def per_frame(self, x: Any, block: Block) -> Any:
+        """Return the part of an option that belongs to a block, an option for all frames as it is."""
+        if getattr(x, "ndim", 0) == len(self.source.shape) and x.shape[0] == self.source.shape[0]:
+            return self.rows(x, block.start, block.stop)
+        return x
+
+
+def _forget(source: np.memmap) -> None:
+    """Let go of the pages of a memory map that were read: they would count as memory of this process.
+
+    A private map ("c") may hold changes that are nowhere else.
+    """
+    pages = getattr(source, "_mmap", None)
+    if source.mode != "c" and pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+        pages.madvise(mmap.MADV_DONTNEED)
+
+
+def open_frames(frames: Any, chunk: Any, *, like: Array | None = None) -> Frames:
+    """Return frames as something to read block by block, in the library and on the device of `like`.
+
+    Raises
+    ------
+    TypeError
+        `frames` is no array and nothing that is read like one, or `chunk` no integer.
+    ValueError
+        There are no frames, their axes are not 1 + 1, 2 or 3, or `chunk` is less than 1.
+    """
+    shape = getattr(frames, "shape", None)
+    if shape is None or not hasattr(frames, "__getitem__"):
+        msg = f"`frames` must be an array or be read like one (h5py, zarr ...), got {type(frames).__name__}"
+        raise TypeError(msg)
+    if not 2 <= len(shape) <= 4 or not shape[0]:
+        msg = f"`frames` must have shape (frames, image axes) with at least one frame, got {tuple(shape)}"
+        raise ValueError(msg)
+    if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, Integral)):
+        msg = f"`chunk` must be an integer or None, got {chunk!r}"
+        raise TypeError(msg)
+    if chunk is not None and chunk < 1:
+        msg = f"`chunk` must be at least 1, got {chunk!r}"
+        raise ValueError(msg)
+    first = as_array(frames[:1, ...])
+    on_host = isinstance(first, np.ndarray) and not isinstance(first, np.ma.MaskedArray)
+    like = first if like is None else like
+    xp = array_namespace(reference=like, frames=like if on_host else first)
+    pixels = math.prod(shape[1:])
+    chosen = chunk or max(1, pixels_per_chunk(like, _BYTES_PER_PIXEL, xp=xp) // max(pixels, 1))
+    return Frames(frames, min(int(chosen), shape[0]), device_of(like), xp)
