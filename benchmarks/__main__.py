@@ -22,14 +22,15 @@ def main() -> None:
 @click.option("--quick", is_flag=True, help="Small images and few repeats.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the numbers to this file.")
 def speed(quick: bool, json_path: Path | None) -> None:
-    """Time and peak memory of `register`, in units of 2 rfft2 + 1 irfft2 and of one float64 image."""
+    """Time and peak memory of `register` and `register_stack`, in units of their FFTs and of one image."""
     _one_thread()
     room = importlib.import_module(".speed", __package__)
     sizes, repeats = ((128, 256), 5) if quick else ((256, 512, 1024), 15)
     rows = [row for n in sizes for row in room.measure(n, repeats)]
-    click.echo(f"{'size':>6}  {'what':<22}{'ms':>9}{'x FFTs':>9}{'images':>9}")
+    rows += room.measure_stack(*((40, 64) if quick else (200, 256)), 5)
+    click.echo(f"{'size':>6}  {'what':<24}{'ms':>9}{'x FFTs':>9}{'images':>9}")
     for row in rows:
-        click.echo(f"{row['size']:>6}  {row['what']:<22}{row['ms']:>9.2f}{row['ratio']:>9.2f}{row['images']:>9.1f}")
+        click.echo(f"{row['size']:>6}  {row['what']:<24}{row['ms']:>9.2f}{row['ratio']:>9.2f}{row['images']:>9.1f}")
     _write(json_path, rows)
 
 

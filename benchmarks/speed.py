@@ -15,7 +15,7 @@ import scipy.fft
 
 import imreg_xp
 
-__all__ = ["environment", "measure"]
+__all__ = ["environment", "measure", "measure_stack"]
 
 
 def environment() -> dict[str, str]:
@@ -50,6 +50,37 @@ def measure(n: int, repeats: int) -> list[dict[str, Any]]:
     return [
         {
             "size": n,
+            "what": what,
+            "ms": 1e3 * times[what],
+            "ratio": times[what] / unit,
+            "images": _peak_memory(kind) / reference.nbytes,
+        }
+        for what, kind in kinds.items()
+    ]
+
+
+def measure_stack(count: int, n: int, repeats: int) -> list[dict[str, Any]]:
+    """Return rows for a stack of float32 frames, periodic with white noise; the unit is one rfft2 + irfft2 a frame."""
+    reference, moving = (image.astype(np.float32) for image in _pair(n))
+    rng = np.random.default_rng(1)
+    frames = np.stack([np.roll(moving, k, axis=(0, 1)) for k in rng.integers(-9, 9, size=(count, 2))])
+
+    def transforms(chunk: int) -> None:
+        for start in range(0, count, chunk):
+            spectra = scipy.fft.rfft2(frames[start : start + chunk])
+            scipy.fft.irfft2(spectra, s=(n, n))
+
+    kinds: dict[str, Callable[[], Any]] = {
+        "rfft2 + irfft2, at once": lambda: transforms(count),
+        "rfft2 + irfft2, by 8": lambda: transforms(8),
+        "register_stack": lambda: imreg_xp.register_stack(reference, frames, boundary="wrap", noise="white"),
+    }
+    times = _interleaved(kinds, repeats)
+    unit = times["rfft2 + irfft2, at once"]
+    return [
+        {
+            "size": n,
+            "frames": count,
             "what": what,
             "ms": 1e3 * times[what],
             "ratio": times[what] / unit,
