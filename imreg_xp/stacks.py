@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from ._array import Array, Namespace, accumulator_dtype, as_images, device_of
@@ -45,8 +47,8 @@ def register_stack(
     ----------
     reference : array (image axes) or {"first", "mean"}
         What to align to: an image, the first frame, or the mean of the frames. The mean is found in rounds: register on
-        the first frame, average, and three times register on the average and average again. It holds each frame's own
-        noise, which pulls the frame to where it was by 1/n; shifts are those to the grid of the first frame.
+        the first frame, then three times each frame on the mean of all others. Shifts are those to the grid of the
+        mean, near that of the first frame; the errors are relative to the mean of the other frames.
     frames : array (n, image axes)
         An array of any library, a memory map, or what is read like an array (h5py, zarr). Frames on the host go to the
         device of the reference, if that is on another, in the dtype they have.
@@ -83,27 +85,43 @@ def register_stack(
         fixed = reference
     result = _on(fixed, stack, options, progress)
     if isinstance(reference, str) and reference == "mean":
+        wrap = options.get("boundary") == "wrap"
         for _ in range(_ROUNDS):
-            mean = _added(stack, result, None, wrap=options.get("boundary") == "wrap", xp=stack.xp).mean
-            result = _on(mean, stack, options, progress)
+            mean = _added(stack, result, None, wrap=wrap, xp=stack.xp)
+            others = functools.partial(_others, mean, stack, result, wrap=wrap, xp=stack.xp)
+            result = _on(others, stack, options, progress)
     return result
 
 
-def _on(reference: Array, stack: Frames, options: dict[str, Any], progress: bool) -> Registration:
-    """Register all frames on one image."""
+def _on(
+    reference: Array | Callable[[Block], Array], stack: Frames, options: dict[str, Any], show: bool
+) -> Registration:
+    """Register all frames on one image, or on those that a function gives for a block of frames."""
     ndim = len(stack.source.shape) - 1
-    bar = _bar(stack.source.shape[0], progress)
     parts = []
-    for block in stack:
-        here = {
-            name: stack.per_frame(value, block) if name.startswith("moving") else value
-            for name, value in options.items()
-        }
-        found = register(reference, block.images, ndim=ndim, **here)
-        parts.append([field[: block.size, ...] for field in found])
-        bar.update(block.size)
-    bar.close()
+    with _bar(stack.source.shape[0], show) as bar:
+        for block in stack:
+            here = {k: stack.per_frame(x, block) if k.startswith("moving") else x for k, x in options.items()}
+            image = reference(block) if callable(reference) else reference
+            found = register(image, block.images, ndim=ndim, **here)
+            parts.append([field[: block.size, ...] for field in found])
+            bar.update(block.size)
     return Registration(*(stack.xp.concat(list(field), axis=0) for field in zip(*parts, strict=True)))
+
+
+def _others(
+    mean: Coadd, stack: Frames, registration: Registration, block: Block, *, wrap: bool, xp: Namespace
+) -> Array:
+    """Return for each frame of a block the mean of all other frames; NaN where they have no pixel.
+
+    A frame's own noise in its reference would pull it to where it was, and pass for signal that both hold.
+    """
+    x = _on_scale(stack, block, registration, wrap=wrap, xp=xp)
+    own = xp.isfinite(x)
+    left = mean.coverage - xp.astype(own, mean.coverage.dtype)
+    total = xp.where(mean.coverage > 0, mean.mean * mean.coverage, xp.zeros_like(mean.mean))
+    rest = total - xp.astype(xp.where(own, x, xp.zeros_like(x)), total.dtype)
+    return xp.where(left > 0, rest / xp.where(left > 0, left, xp.ones_like(left)), xp.full_like(rest, math.nan))
 
 
 def _bar(total: int, progress: bool) -> Any:
@@ -222,6 +240,16 @@ def _aligned(
     return xp.where(xp.reshape(known, (-1,) + (1,) * (images.ndim - 1)), moved, xp.full_like(moved, fill))
 
 
+def _on_scale(stack: Frames, block: Block, registration: Registration, *, wrap: bool, xp: Namespace) -> Array:
+    """Return the aligned frames of a block with the gain and background of the reference, NaN where there is none."""
+    x = _aligned(stack, block, registration, math.nan, wrap=wrap, xp=xp)
+    x = xp.astype(x, accumulator_dtype(x, xp=xp))
+    background, scale = (
+        column(stack.rows(a, block.start, block.stop), x, xp=xp) for a in (registration.background, registration.scale)
+    )
+    return (x - background) / scale
+
+
 def _added(stack: Frames, registration: Registration, weights: Array | None, *, wrap: bool, xp: Namespace) -> Coadd:
     """Average the frames: mean and scatter of each block, merged (Chan et al. 1983) so that no digits are lost."""
     shape = tuple(stack.source.shape[1:])
@@ -229,9 +257,7 @@ def _added(stack: Frames, registration: Registration, weights: Array | None, *, 
     mean, weight, scatter, count = (xp.zeros(shape, dtype=acc, device=device_of(registration.shift)) for _ in range(4))
     dtype = registration.shift.dtype
     for block in stack:
-        x = xp.astype(_aligned(stack, block, registration, math.nan, wrap=wrap, xp=xp), acc)
-        rows = [stack.rows(a, block.start, block.stop) for a in (registration.background, registration.scale)]
-        x = (x - column(rows[0], x, xp=xp)) / column(rows[1], x, xp=xp)
+        x = _on_scale(stack, block, registration, wrap=wrap, xp=xp)
         # copies that fill the last block have no weight
         w = xp.astype(xp.arange(stack.chunk, device=device_of(x), dtype=xp.int64) < block.size, acc)
         if weights is not None:

@@ -66,6 +66,19 @@ def test_the_mean_beats_the_first_frame_where_noise_is_high():
     assert np.mean(errors["mean"]) < 0.95 * np.mean(errors["first"])
 
 
+@pytest.mark.parametrize("boundary", ["overlap", "wrap"])
+def test_errors_on_the_mean_are_those_of_a_frame_against_the_others(boundary):
+    pulls = []
+    for seed in range(24):
+        _, frames = stack(noise=0.3, seed=seed, gain=False, periodic=boundary == "wrap")
+        found = imreg_xp.register_stack("mean", frames, boundary=boundary, noise="white")
+        assert np.all(found.status == 0)
+        error = found.shift + SHIFTS
+        others = (error.sum(axis=0) - error) / (len(frames) - 1)
+        pulls.append((error - others) / found.shift_err)
+    assert np.sqrt(np.mean(np.square(pulls))) == pytest.approx(1, abs=0.15)
+
+
 def failing():
     storm = np.random.default_rng(0).exponential(size=SHAPE) ** 8
     return {"blank": np.zeros(SHAPE), "all NaN": np.full(SHAPE, np.nan), "infinite": np.full(SHAPE, np.inf),
