@@ -30,10 +30,11 @@ from typing import Any
 from ._engine.result import Registration, Status
 from ._version import __version__
 from .chi2_shifts import chi2_shift, chi2_shift_iterzoom, chi2n_map
+from .coadds import Coadd, align_stack, coadd
 from .cross_correlation_shifts import cross_correlation_shifts
 from .register_images import register_images
 from .registration import apply_shift, fourier_shift, register
-from .stacks import Coadd, align_stack, coadd, register_stack
+from .stacks import register_stack
 
 __all__ = [
     "Coadd",

@@ -39,12 +39,20 @@ class Frames(NamedTuple):
     device: Any
     xp: Namespace
 
+    @property
+    def count(self) -> int:
+        """Number of frames."""
+        return int(self.source.shape[0])
+
     def __iter__(self) -> Iterator[Block]:
         """Go through the stack in blocks of one size: libraries that compile or plan per shape do so once."""
-        count = self.source.shape[0]
-        for start in range(0, count, self.chunk):
-            stop = min(start + self.chunk, count)
+        for start, stop in self.spans(self.count):
             yield Block(self.rows(self.source, start, stop), start, stop)
+
+    def spans(self, count: int) -> Iterator[tuple[int, int]]:
+        """Go through `count` frames a chunk at a time."""
+        for start in range(0, count, self.chunk):
+            yield start, min(start + self.chunk, count)
 
     def rows(self, source: Any, start: int, stop: int) -> Array:
         """Return some rows of a stack on the device, filled up to a whole chunk with copies of the last."""

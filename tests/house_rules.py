@@ -43,7 +43,14 @@ ROOMS = (
     Room("inputs", 3, ("_inputs",)),
     # reads stacks from wherever they lie
     Room("frames", 3, ("frames",)),
-    Room("native face", 3, ("registration", "stacks"), also=("inputs", "frames")),
+    # what pairs of frames say, put together on the host
+    Room("adjustment", 3, ("adjustment",)),
+    Room(
+        "native face",
+        3,
+        ("registration", "coadds", "rounds", "links", "stacks"),
+        also=("inputs", "frames", "adjustment"),
+    ),
     Room("documented face", 3, ("chi2_shifts", "cross_correlation_shifts", "register_images"), also=("inputs",)),
     # re-exports what is on its own floor, and what is above only when it is asked for (no import statement)
     Room("package", 3, ("",), also=("native face", "documented face")),

@@ -1,0 +1,148 @@
+"""Stacks registered on an image, or in rounds on what the frames have in common."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ._array import Array, Namespace, device_of, to_host
+from ._engine.result import Registration, Status
+from .coadds import mean_of_others, sums
+from .frames import Block, Frames
+from .registration import register
+
+__all__ = ["jointly", "on_image", "on_mean"]
+
+_ROUNDS = 3  # of registering on the mean
+_MOST_ROUNDS = 12  # of the joint estimate
+_SETTLED = 0.05  # of the error: a step of the joint estimate that is none
+_STILL_MOVING = 0.5  # of the error: a last step that is too large
+
+Advance = Callable[[int], Any]
+
+
+def on_image(
+    reference: Array | Callable[[Block], Array], stack: Frames, options: dict[str, Any], advance: Advance
+) -> Registration:
+    """Register all frames on one image, or on those that a function gives for a block of frames."""
+    ndim = len(stack.source.shape) - 1
+    parts = []
+    for block in stack:
+        here = {k: stack.per_frame(x, block) if k.startswith("moving") else x for k, x in options.items()}
+        image = reference(block) if callable(reference) else reference
+        found = register(image, block.images, ndim=ndim, **here)
+        parts.append([field[: block.size, ...] for field in found])
+        advance(block.size)
+    return Registration(*(stack.xp.concat(list(field), axis=0) for field in zip(*parts, strict=True)))
+
+
+def on_mean(stack: Frames, options: dict[str, Any], advance: Advance) -> Registration:
+    """Register each frame on the mean of all others, some times over."""
+    result = on_image(_first_usable(stack, options), stack, options, advance)
+    for _ in range(_ROUNDS):
+        others = _Others(stack, result, None, wrap=options["boundary"] == "wrap")
+        result = on_image(others, stack, options, advance)
+    return result
+
+
+def jointly(stack: Frames, options: dict[str, Any], advance: Advance) -> Registration:
+    """Register each frame on the mean of all others, weighted by its noise, until nothing moves."""
+    xp, wrap = stack.xp, options["boundary"] == "wrap"
+    result = on_image(_first_usable(stack, options), stack, options, advance)
+    # the errors on one frame say nothing of that frame itself
+    weights = xp.astype(result.status == 0, result.shift.dtype)
+    for _ in range(_MOST_ROUNDS):
+        total = xp.sum(weights)
+        rest = 1 - weights / xp.where(total > 0, total, xp.ones_like(total))
+        others = _Others(stack, result, weights, wrap=wrap)
+        if wrap:
+            options = {**options, "reference_err": others.noise()}
+        found = on_image(others, stack, options, advance)
+        step = rest[:, None] * (found.shift - result.shift)
+        both = xp.isfinite(step)
+        result = found._replace(shift=xp.where(both, result.shift + step, found.shift))
+        weights = _inverse(xp.sum(result.shift_err**2, axis=-1), xp=xp)
+        moved = xp.max(xp.where(both, abs(step) / found.shift_err, xp.zeros_like(step)), axis=-1)
+        if np.max(to_host(moved)[0]) < _SETTLED:
+            break
+    return _from_the_first(_without(result, moved > _STILL_MOVING, xp=xp), rest, xp=xp)
+
+
+class _Others:
+    """For a block of frames the means of all other frames."""
+
+    def __init__(self, stack: Frames, registration: Registration, weights: Array | None, *, wrap: bool) -> None:
+        self._whole = sums(stack, registration, weights, wrap=wrap, xp=stack.xp)
+        self._dtype = registration.shift.dtype
+        self._xp = stack.xp
+        self._of = functools.partial(mean_of_others, self._whole, stack, registration, weights, wrap=wrap, xp=stack.xp)
+
+    def __call__(self, block: Block) -> Array:
+        return self._of(block)
+
+    def noise(self) -> Array:
+        """Return the noise of such a mean, one number on the device, from the scatter of the frames."""
+        xp = self._xp
+        coadd = self._whole.coadd(self._dtype, xp=xp)
+        known = coadd.coverage > 1
+        # one frame less than in the mean
+        variance = coadd.variance * coadd.coverage / xp.where(known, coadd.coverage - 1, xp.ones_like(coadd.coverage))
+        count = xp.clip(xp.sum(xp.astype(known, variance.dtype)), min=1.0)
+        mean = xp.sum(xp.where(known, variance, xp.zeros_like(variance))) / count
+        return xp.sqrt(xp.where(mean > 0, mean, xp.full_like(mean, xp.finfo(mean.dtype).tiny)))
+
+
+def _inverse(x: Array, *, xp: Namespace) -> Array:
+    """Return 1/x, 0 where it is not a positive number."""
+    good = x > 0
+    return xp.where(good, 1 / xp.where(good, x, xp.ones_like(x)), xp.zeros_like(x))
+
+
+def _first_usable(stack: Frames, options: dict[str, Any]) -> Array:
+    """Return the first frame that can be registered on itself, or the first if there is none."""
+    start = 0
+    for block in stack:
+        here = {k: stack.per_frame(x, block) if k.startswith("moving") else x for k, x in options.items()}
+        status = to_host(register(block.images, block.images, ndim=block.images.ndim - 1, **here).status)[0]
+        if np.any(status[: block.size] == 0):
+            start = block.start + int(np.argmax(status == 0))
+            break
+    return stack.rows(stack.source, start, start + 1)[0, ...]
+
+
+def _without(result: Registration, failed: Array, *, xp: Namespace) -> Registration:
+    """Return a result with NaN and a status where the estimate has not settled."""
+    failed = failed & (result.status == 0)
+    status = xp.where(failed, xp.full_like(result.status, int(Status.NOT_CONVERGED)), result.status)
+
+    def kept(x: Array) -> Array:
+        return xp.where(xp.reshape(failed, (-1,) + (1,) * (x.ndim - 1)), xp.full_like(x, math.nan), x)
+
+    return Registration(*(kept(x) for x in result[:-1]), status)
+
+
+def _from_the_first(result: Registration, rest: Array, *, xp: Namespace) -> Registration:
+    """Return a result relative to the first frame aligned; `rest` (frames,) is the share that the others have."""
+    index = xp.argmax(xp.astype(result.status == 0, xp.int32), axis=0)
+
+    def first(x: Array) -> Array:
+        return xp.take(x, xp.reshape(index, (1,)), axis=0)
+
+    covariance = rest[:, None, None] * result.covariance
+    origin = xp.arange(rest.shape[0], dtype=index.dtype, device=device_of(index)) == index
+    covariance = covariance + first(covariance)
+    good = result.status == 0
+    covariance = xp.where((origin & good)[:, None, None], xp.zeros_like(covariance), covariance)
+    unit = xp.eye(covariance.shape[-1], dtype=covariance.dtype, device=device_of(covariance))
+    scale = result.scale / first(result.scale)
+    return result._replace(
+        shift=result.shift - first(result.shift),
+        shift_err=xp.sqrt(xp.sum(covariance * unit, axis=-1)),
+        covariance=covariance,
+        scale=scale,
+        background=result.background - scale * first(result.background),
+    )
