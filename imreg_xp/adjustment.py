@@ -82,7 +82,7 @@ def adjusted(links: Links, members: np.ndarray, count: int, *, chain: bool) -> R
     status = _failures(links, members, count)
     if len(members) < 2:
         nothing = (np.full((count, *x.shape[1:]), np.nan) for x in links.found[:-1])
-        return Registration(*nothing, status)
+        return Registration._make([*nothing, status])
     held = links.taken(links.good)
     held = held.taken(np.isin(held.first, members) & np.isin(held.second, members))
     network = _Network(held, members)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 from collections.abc import Iterator
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -31,7 +32,8 @@ class Block(NamedTuple):
         return self.stop - self.start
 
 
-class Frames(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Frames:
     """A stack (n, image axes) and how to read it."""
 
     source: Any

@@ -34,7 +34,7 @@ def on_neighbours(
     links, members = _bridged(stack, Links.joined(parts), options)
     whole = adjusted(links, members, count, chain=chain)
     fields = [constant(x, dtype, device_like, xp=stack.xp) for x in whole[:-1]]
-    return Registration(*fields, constant(whole.status, stack.xp.int32, device_like, xp=stack.xp))
+    return Registration._make([*fields, constant(whole.status, stack.xp.int32, device_like, xp=stack.xp)])
 
 
 def _pairs(stack: Frames, first: tuple[int, int], second: tuple[int, int], options: dict[str, Any]) -> Registration:

@@ -22,11 +22,11 @@ _MOST_ROUNDS = 12  # of the joint estimate
 _SETTLED = 0.05  # of the error: a step of the joint estimate that is none
 _STILL_MOVING = 0.5  # of the error: a last step that is too large
 
-Advance = Callable[[int], Any]
+_Advance = Callable[[int], Any]
 
 
 def on_image(
-    reference: Array | Callable[[Block], Array], stack: Frames, options: dict[str, Any], advance: Advance
+    reference: Array | Callable[[Block], Array], stack: Frames, options: dict[str, Any], advance: _Advance
 ) -> Registration:
     """Register all frames on one image, or on those that a function gives for a block of frames."""
     ndim = len(stack.source.shape) - 1
@@ -40,27 +40,27 @@ def on_image(
     return Registration(*(stack.xp.concat(list(field), axis=0) for field in zip(*parts, strict=True)))
 
 
-def on_mean(stack: Frames, options: dict[str, Any], advance: Advance) -> Registration:
+def on_mean(stack: Frames, options: dict[str, Any], advance: _Advance, *, xp: Namespace) -> Registration:
     """Register each frame on the mean of all others, some times over."""
     result = on_image(_first_usable(stack, options), stack, options, advance)
     for _ in range(_ROUNDS):
-        others = _Others(stack, result, None, wrap=options["boundary"] == "wrap")
+        others = _Others(stack, result, None, wrap=options["boundary"] == "wrap", xp=xp)
         result = on_image(others, stack, options, advance)
     return result
 
 
-def jointly(stack: Frames, options: dict[str, Any], advance: Advance) -> Registration:
+def jointly(stack: Frames, options: dict[str, Any], advance: _Advance, *, xp: Namespace) -> Registration:
     """Register each frame on the mean of all others, weighted by its noise, until nothing moves."""
-    xp, wrap = stack.xp, options["boundary"] == "wrap"
+    wrap = options["boundary"] == "wrap"
     result = on_image(_first_usable(stack, options), stack, options, advance)
     # the errors on one frame say nothing of that frame itself
     weights = xp.astype(result.status == 0, result.shift.dtype)
     for _ in range(_MOST_ROUNDS):
         total = xp.sum(weights)
         rest = 1 - weights / xp.where(total > 0, total, xp.ones_like(total))
-        others = _Others(stack, result, weights, wrap=wrap)
+        others = _Others(stack, result, weights, wrap=wrap, xp=xp)
         if wrap:
-            options = {**options, "reference_err": others.noise()}
+            options = {**options, "reference_err": others.noise(xp=xp)}
         found = on_image(others, stack, options, advance)
         step = rest[:, None] * (found.shift - result.shift)
         both = xp.isfinite(step)
@@ -75,18 +75,18 @@ def jointly(stack: Frames, options: dict[str, Any], advance: Advance) -> Registr
 class _Others:
     """For a block of frames the means of all other frames."""
 
-    def __init__(self, stack: Frames, registration: Registration, weights: Array | None, *, wrap: bool) -> None:
-        self._whole = sums(stack, registration, weights, wrap=wrap, xp=stack.xp)
+    def __init__(
+        self, stack: Frames, registration: Registration, weights: Array | None, *, wrap: bool, xp: Namespace
+    ) -> None:
+        self._whole = sums(stack, registration, weights, wrap=wrap, xp=xp)
         self._dtype = registration.shift.dtype
-        self._xp = stack.xp
-        self._of = functools.partial(mean_of_others, self._whole, stack, registration, weights, wrap=wrap, xp=stack.xp)
+        self._of = functools.partial(mean_of_others, self._whole, stack, registration, weights, wrap=wrap, xp=xp)
 
     def __call__(self, block: Block) -> Array:
         return self._of(block)
 
-    def noise(self) -> Array:
+    def noise(self, *, xp: Namespace) -> Array:
         """Return the noise of such a mean, one number on the device, from the scatter of the frames."""
-        xp = self._xp
         coadd = self._whole.coadd(self._dtype, xp=xp)
         known = coadd.coverage > 1
         # one frame less than in the mean
@@ -122,7 +122,7 @@ def _without(result: Registration, failed: Array, *, xp: Namespace) -> Registrat
     def kept(x: Array) -> Array:
         return xp.where(xp.reshape(failed, (-1,) + (1,) * (x.ndim - 1)), xp.full_like(x, math.nan), x)
 
-    return Registration(*(kept(x) for x in result[:-1]), status)
+    return Registration._make([*map(kept, result[:-1]), status])
 
 
 def _from_the_first(result: Registration, rest: Array, *, xp: Namespace) -> Registration:

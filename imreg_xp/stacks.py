@@ -14,12 +14,12 @@ from .rounds import jointly, on_image, on_mean
 
 __all__ = ["POLICIES", "register_stack"]
 
-Policy = Literal["first", "mean", "previous", "all-pairs", "joint"]
-POLICIES: tuple[str, ...] = get_args(Policy)
+_Policy = Literal["first", "mean", "previous", "all-pairs", "joint"]
+POLICIES: tuple[str, ...] = get_args(_Policy)
 
 
 def register_stack(
-    reference: Array | Policy,
+    reference: Array | _Policy,
     frames: Any,
     *,
     reference_err: Any = None,
@@ -131,7 +131,7 @@ def register_stack(
     rounds = {"mean": on_mean, "joint": jointly} if stack.count > 1 else {}
     with _bar(None if rounds else stack.count, progress) as bar:
         if reference in rounds:
-            return rounds[reference](stack, options, bar.update)
+            return rounds[reference](stack, options, bar.update, xp=stack.xp)
         return on_image(stack.rows(stack.source, 0, 1)[0, ...], stack, options, bar.update)
 
 
