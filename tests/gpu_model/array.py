@@ -124,7 +124,7 @@ class Array:
     def __init__(self, data: np.ndarray) -> None:
         self._data = data
 
-    def __array_namespace__(self, *, api_version: str | None = None) -> Any:  # noqa: ARG002
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         from .namespace import xp
 
         return xp
@@ -139,7 +139,7 @@ class Array:
     itemsize = property(lambda self: self._data.itemsize)
     strides = property(lambda self: self._data.strides)
     flags = property(lambda self: self._data.flags)
-    device = property(lambda self: Device())
+    device = property(lambda _self: Device())
     T = property(lambda self: Array(self._data.T))
     mT = property(lambda self: Array(self._data.mT))  # noqa: N815
     real = property(lambda self: run("real", np.real, (self,)))

@@ -13,6 +13,8 @@ measured. The rules:
   unless ``norm="forward"``.
 - `matmul` is one kernel; batched it copies what is not C-contiguous or of another dtype, and makes three arrays of
   pointers where the batch axes are broadcast.
+- `vecdot` of array-api-compat copies its first argument to conjugate it, real or not, copies the second where it is
+  broadcast, and multiplies them as batches of one row by one column.
 - `concat` and `stack` are a kernel per array; beyond 8 small ones, one kernel and an upload of their addresses.
 - `cumulative_sum` and `cumulative_prod` copy and then take log2(size of the whole array) kernels.
 - `take_along_axis` makes an index for every other axis.
@@ -175,6 +177,15 @@ def _matmul(inputs: list[np.ndarray], out: np.ndarray, _args: tuple, _kwargs: di
     return plain._replace(launches=launches, bytes_in=plain.bytes_in + extra, bytes_out=plain.bytes_out + extra)
 
 
+def _vecdot(inputs: list[np.ndarray], out: np.ndarray, _args: tuple, kwargs: dict[str, Any], _plain: Cost) -> Cost:
+    a, b = inputs if len(inputs) == 2 else inputs * 2
+    whole = out.size * a.shape[kwargs.get("axis", -1)]
+    conjugate, copied = whole * a.itemsize, whole * b.itemsize
+    copies = b.size != whole or not b.flags.c_contiguous or b.dtype != out.dtype
+    read = touched(a) + conjugate + copied + copies * touched(b)
+    return Cost(2 + copies, read, conjugate + copies * copied + out.nbytes)
+
+
 def _cumulative(inputs: list[np.ndarray], out: np.ndarray, _args: tuple, kwargs: dict[str, Any], plain: Cost) -> Cost:
     axis = kwargs.get("axis") or 0
     moved = inputs[0].ndim > 1 and axis % inputs[0].ndim != 0
@@ -223,6 +234,8 @@ _SPECIAL = {
     "stack": _joined,
     "matmul": _matmul,
     "linalg.matmul": _matmul,
+    "vecdot": _vecdot,
+    "linalg.vecdot": _vecdot,
     "cumulative_sum": _cumulative,
     "cumulative_prod": _cumulative,
     "take_along_axis": _along_axis,

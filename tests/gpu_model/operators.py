@@ -30,6 +30,11 @@ def _operator(name: str, *, reflected: bool = False, in_place: bool = False) -> 
     return method
 
 
+def _unary(name: str) -> Any:
+    function = getattr(np, name)
+    return lambda self: run(name, function, (self,))
+
+
 for _symbol, _name in {
     "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "true_divide", "floordiv": "floor_divide",
     "mod": "remainder", "pow": "power", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor",
@@ -44,4 +49,4 @@ for _symbol, _name in {"lt": "less", "le": "less_equal", "gt": "greater", "ge": 
 Array.__eq__ = _operator("equal")  # type: ignore[method-assign]
 Array.__ne__ = _operator("not_equal")  # type: ignore[method-assign]
 for _symbol, _name in {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}.items():
-    setattr(Array, f"__{_symbol}__", lambda self, _f=getattr(np, _name), _n=_name: run(_n, _f, (self,)))
+    setattr(Array, f"__{_symbol}__", _unary(_name))
