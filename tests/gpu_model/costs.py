@@ -202,7 +202,7 @@ def _along_axis(inputs: list[np.ndarray], out: np.ndarray, _args: tuple, _kwargs
 
 def gathered(a: np.ndarray, indices: list[np.ndarray], out: np.ndarray) -> Cost:
     """Return the cost of ``a[indices]``: with several index arrays they are first made into one."""
-    picked = min(out.size * min(_SECTOR, max(abs(s) for s in (*a.strides, a.itemsize))), touched(a))
+    picked = min(out.nbytes, touched(a))
     many = len(indices)
     if many == 1:
         return Cost(1, picked + touched(indices[0]), out.nbytes)
