@@ -16,7 +16,8 @@ measured. The rules:
 - `vecdot` of array-api-compat copies its first argument to conjugate it, real or not, copies the second where it is
   broadcast, and multiplies them as batches of one row by one column.
 - `concat` and `stack` are a kernel per array; beyond 8 small ones, one kernel and an upload of their addresses.
-- `cumulative_sum` and `cumulative_prod` copy and then take log2(size of the whole array) kernels.
+- `cumulative_sum` and `cumulative_prod` copy, bring the axis to the end (a copy, unless it is there), scan blocks of
+  512 and add what is before each block.
 - `take_along_axis` makes an index for every other axis.
 - `clip` of array-api-compat assigns through masks: ten kernels, two waits and an upload for one bound, nineteen kernels
   for two. Its `sign` waits once.
@@ -32,6 +33,7 @@ import numpy as np
 __all__ = ["SYNCING", "Cost", "cost", "touched"]
 
 _SECTOR = 32  # bytes
+_SCAN_BLOCK = 512  # elements
 _SMALL_CONCAT = 2 * 2**20  # bytes per array
 
 # their result has a shape, or a value is checked, that only the device knows
@@ -187,11 +189,16 @@ def _vecdot(inputs: list[np.ndarray], out: np.ndarray, _args: tuple, kwargs: dic
 
 
 def _cumulative(inputs: list[np.ndarray], out: np.ndarray, _args: tuple, kwargs: dict[str, Any], plain: Cost) -> Cost:
-    axis = kwargs.get("axis") or 0
-    moved = inputs[0].ndim > 1 and axis % inputs[0].ndim != 0
-    steps = math.ceil(math.log2(max(out.size, 1)))
-    launches = 1 + moved + steps + 3 * bool(kwargs.get("include_initial"))
-    return plain._replace(launches=launches, bytes_in=(1 + moved + steps) * out.nbytes, bytes_out=launches * out.nbytes)
+    a = inputs[0]
+    axis = (kwargs.get("axis") or 0) % a.ndim
+    moved = axis != a.ndim - 1
+    levels = max(math.ceil(math.log(max(a.shape[axis], 2), _SCAN_BLOCK) - 1e-9), 1)
+    passes = moved + min(levels, 2)
+    once = a.size * out.itemsize
+    extra = 2 * out.nbytes if kwargs.get("include_initial") else 0
+    launches = moved + 2 * levels + 3 * bool(extra)
+    moved_bytes = passes * once + extra // 2
+    return plain._replace(launches=launches, bytes_in=plain.bytes_in + moved_bytes, bytes_out=once + moved_bytes)
 
 
 def _along_axis(inputs: list[np.ndarray], out: np.ndarray, _args: tuple, _kwargs: dict[str, Any], plain: Cost) -> Cost:
