@@ -36,6 +36,7 @@ class Backend(enum.Enum):
     STRICT_NO_FLOAT64 = "strict:no_float64"
     TORCH = "torch"
     JAX = "jax"
+    GPU_MODEL = "gpu_model"
     CUPY = "cupy"
     TORCH_CUDA = "torch:cuda"
     JAX_GPU = "jax:gpu"
@@ -50,7 +51,7 @@ class Backend(enum.Enum):
 
     @property
     def library(self) -> str:
-        """The part of the name before the colon: ``numpy``, ``strict``, ``torch``, ``jax`` or ``cupy``."""
+        """The part of the name before the colon, as ``numpy`` or ``strict``."""
         return self.value.partition(":")[0]
 
     @property
@@ -92,6 +93,8 @@ class Backend(enum.Enum):
             return self.xp.from_numpy(host).to(self.device)
         if self.library == "jax":
             return importlib.import_module("jax").device_put(host, self.device)
+        if self is Backend.GPU_MODEL:
+            return importlib.import_module("gpu_model").asarray(host)
         return self.xp.asarray(host, device=self.device)
 
     def to_numpy(self, array: Any) -> np.ndarray:
@@ -103,7 +106,7 @@ class Backend(enum.Enum):
             array = array.to_device(importlib.import_module("array_api_strict").Device("CPU_DEVICE"))
         elif self.library == "torch":
             array = array.detach().cpu().resolve_conj().resolve_neg().numpy()
-        elif self.library == "cupy":
+        elif self.library in {"cupy", "gpu_model"}:
             array = array.get()
         return np.array(array)
 
@@ -121,6 +124,8 @@ def _namespace(library: str) -> Any:
         # what a traced or lazy library cannot do
         strict.set_array_api_strict_flags(boolean_indexing=False, data_dependent_shapes=False)
         return strict
+    if library == "gpu_model":
+        return importlib.import_module("gpu_model").xp
     return importlib.import_module("jax.numpy" if library == "jax" else f"array_api_compat.{library}")
 
 
@@ -134,6 +139,8 @@ def _device(backend: Backend) -> Any:
         return importlib.import_module("jax").devices(backend.variant or "cpu")[0]
     if backend.library == "cupy":
         return importlib.import_module("cupy").cuda.Device(0)
+    if backend is Backend.GPU_MODEL:
+        return importlib.import_module("gpu_model").Device()
     return "cpu"
 
 

@@ -23,7 +23,7 @@ _DISTRIBUTIONS = {"strict": "array-api-strict"}
 
 
 def pytest_report_header() -> str:
-    libraries = sorted({b.library for b in SELECTED} - {"cupy"})
+    libraries = sorted({b.library for b in SELECTED} - {"cupy", "gpu_model"})
     versions = [f"{n} {importlib.metadata.version(_DISTRIBUTIONS.get(n, n))}" for n in libraries]
     return f"backends: {', '.join(map(str, SELECTED))} ({', '.join(versions)})"
 

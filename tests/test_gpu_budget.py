@@ -1,0 +1,153 @@
+"""What registering a stack asks of a GPU stays within its budget, as the model of CuPy counts it."""
+
+from __future__ import annotations
+
+import functools
+
+import gpu_model
+import numpy as np
+import pytest
+from gpu_model import recording
+
+import imreg_xp
+from imreg_xp._array import to_host
+
+# kernels per chunk of frames, whatever their number
+LAUNCHES = {("wrap", "white"): 60, ("wrap", "correlated"): 90}
+# bytes moved per pixel and frame in float32
+BYTES = {("wrap", "white"): 80, ("wrap", "correlated"): 140, ("overlap", "correlated"): 600}
+PATHS = tuple(BYTES)
+
+
+def missed(*values, measured):
+    """Mark a budget that is not kept yet."""
+    reason = f"measured: {measured}"
+    return pytest.param(*values, marks=pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason))
+
+
+@functools.cache
+def stack(count, size):
+    """Return a reference and frames of it, moved by whole pixels, with noise."""
+    rng = np.random.default_rng(20260117)
+    k = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size))
+    k[0, 0] = 1
+    spectrum = np.fft.rfft2(rng.standard_normal((size, size))) * k**-1.5 * np.exp(-2 * (np.pi * k) ** 2)
+    reference = np.fft.irfft2(spectrum, s=(size, size))
+    reference /= np.std(reference)
+    moved = [np.roll(reference, (i % 5, -(i % 3)), axis=(0, 1)) for i in range(count)]
+    frames = np.stack(moved) + 0.05 * rng.standard_normal((count, size, size))
+    return reference.astype(np.float32), frames.astype(np.float32)
+
+
+@functools.cache
+def measured(boundary, noise, count, size):
+    """Return the log of registering a stack in one chunk, and the result."""
+    reference, frames = (gpu_model.asarray(a) for a in stack(count, size))
+    with recording() as log:
+        found = imreg_xp.register_stack(reference, frames, boundary=boundary, noise=noise, chunk=count)
+    return log, found
+
+
+@pytest.mark.parametrize(("boundary", "noise"), PATHS)
+def test_stacks_are_registered_on_the_model(boundary, noise):
+    found = measured(boundary, noise, 2, 64)[1]
+    np.testing.assert_array_equal(found.status.get(), 0)
+    if boundary == "wrap":
+        np.testing.assert_allclose(found.shift.get(), [[0, 0], [-1, 1]], atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("boundary", "noise", "count"),
+    [
+        missed("wrap", "white", 2, measured="4508 kernels"),
+        missed("wrap", "white", 64, measured="4508 kernels"),
+        missed("wrap", "correlated", 2, measured="4769 kernels"),
+        missed("wrap", "correlated", 64, measured="4769 kernels"),
+    ],
+)
+def test_number_of_kernels(boundary, noise, count):
+    assert measured(boundary, noise, count, 64)[0].launches <= LAUNCHES[boundary, noise]
+
+
+@pytest.mark.parametrize(("boundary", "noise"), PATHS)
+def test_number_of_kernels_does_not_grow_with_the_batch(boundary, noise):
+    few, many = (measured(boundary, noise, count, 64)[0].launches for count in (2, 64))
+    assert few == many
+
+
+@pytest.mark.parametrize(
+    ("boundary", "noise"),
+    [
+        missed("wrap", "white", measured="2701 bytes per pixel and frame"),
+        missed("wrap", "correlated", measured="2985 bytes per pixel and frame"),
+        missed("overlap", "correlated", measured="4247 bytes per pixel and frame"),
+    ],
+)
+def test_bytes_moved(boundary, noise):
+    log, _ = measured(boundary, noise, 16, 256)
+    assert log.bytes / (16 * 256**2) <= BYTES[boundary, noise]
+
+
+@pytest.mark.parametrize(
+    ("boundary", "noise"),
+    [
+        missed("wrap", "white", measured="98 waits, all in `clip`"),
+        missed("wrap", "correlated", measured="104 waits, all in `clip`"),
+        missed("overlap", "correlated", measured="98 waits, all in `clip`"),
+    ],
+)
+def test_the_host_never_waits(boundary, noise):
+    assert measured(boundary, noise, 2, 64)[0].syncs == []
+
+
+@pytest.mark.parametrize(("boundary", "noise"), PATHS)
+def test_single_precision_stays(boundary, noise):
+    log, found = measured(boundary, noise, 2, 64)
+    assert log.promotions == []
+    assert {str(field.dtype) for field in found} == {"float32", "int32"}
+
+
+@pytest.mark.parametrize(("boundary", "noise"), PATHS)
+def test_no_loop_over_the_items_of_an_array(boundary, noise):
+    assert measured(boundary, noise, 64, 64)[0].loops == []
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="measured: 9 transfers, one per field")
+def test_results_reach_the_host_in_one_transfer():
+    found = measured("wrap", "white", 2, 64)[1]
+    with recording() as log:
+        to_host(*found)
+    assert len(log.syncs) == 1
+
+
+# --- other libraries tell as well -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("boundary", ["wrap", "overlap"])
+def test_the_engine_is_traced_by_jax(boundary):
+    jax = pytest.importorskip("jax")
+    register = functools.partial(imreg_xp.register, boundary=boundary)
+    image = jax.ShapeDtypeStruct((64, 64), "float32")
+    frames = jax.ShapeDtypeStruct((2, 64, 64), "float32")
+    traced = jax.make_jaxpr(register)(image, frames)
+    assert traced.out_avals[0].shape == (2, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("boundary", ["wrap", "overlap"])
+def test_the_engine_compiled_by_jax_gives_the_same(boundary):
+    jax = pytest.importorskip("jax")
+    reference, frames = (jax.numpy.asarray(a) for a in stack(2, 64))
+    register = functools.partial(imreg_xp.register, boundary=boundary)
+    compiled = jax.jit(register)(reference, frames)
+    np.testing.assert_allclose(compiled.shift, register(reference, frames).shift, atol=1e-4)
+
+
+@pytest.mark.parametrize("boundary", ["wrap", "overlap"])
+def test_the_engine_runs_on_shapes_alone(boundary):
+    torch = pytest.importorskip("torch")
+    reference = torch.empty((2048, 2048), dtype=torch.float32, device="meta")
+    frames = torch.empty((1024, 2048, 2048), dtype=torch.float32, device="meta")
+    found = imreg_xp.register(reference, frames, boundary=boundary)
+    assert found.shift.shape == (1024, 2)
+    assert found.shift.device.type == "meta"
