@@ -11,7 +11,6 @@ import functools
 import math
 import numbers
 import types
-from collections.abc import Sequence
 from typing import Any
 
 import array_api_compat as compat
@@ -32,11 +31,12 @@ __all__ = [
     "complex_dtype",
     "constant",
     "device_of",
-    "fast_length",
     "finite",
     "from_lists",
     "in_library",
+    "is_array",
     "is_number",
+    "is_traced",
     "is_traced_or_remote",
     "known_finite",
     "scalar_or_array",
@@ -192,6 +192,11 @@ def as_array(x: Any) -> Array:
     return x if compat.is_array_api_obj(x) else np.asarray(x)
 
 
+def is_array(x: Any) -> bool:
+    """Tell whether `x` is an array of a library, on the host or elsewhere."""
+    return bool(compat.is_array_api_obj(x))
+
+
 def is_number(x: Any) -> bool:
     """Tell whether `x` is a real number of Python or NumPy; a NumPy array without axes is one too."""
     if isinstance(x, np.ndarray):
@@ -237,22 +242,32 @@ def finite(x: Array, *, xp: Namespace) -> tuple[Array, Array]:
     return xp.where(good, x, xp.zeros_like(x)), good
 
 
+def is_traced(x: Array) -> bool:
+    """Tell whether `x` has no values yet: it is being traced, or has a shape alone."""
+    device = device_of(x)
+    return device is None or getattr(device, "type", None) == "meta"
+
+
 def is_traced_or_remote(x: Array) -> bool:
     """Tell whether a value of `x` cannot be read at once: it is on an accelerator, lazy, or being traced."""
     device = device_of(x)
     return getattr(device, "type", getattr(device, "platform", device)) != "cpu" and not compat.is_numpy_array(x)
 
 
-def known_finite(*arrays: Array, xp: Namespace) -> bool:
-    """Tell whether all pixels are known to be finite without waiting for an accelerator.
+def known_finite(*arrays: Array, wait: bool = False, xp: Namespace) -> bool:
+    """Tell whether all pixels are known to be finite; with `wait`, once the accelerator has said so.
 
     False says "not known": the general path, which weighs every pixel, is always right. A sum is finite only if every
-    term is; one that overflows says "not known" too.
+    term is; one that overflows says "not known" too. Integers are finite.
     """
-    if any(is_traced_or_remote(x) for x in arrays):
+    floats = [x for x in arrays if not xp.isdtype(x.dtype, "integral")]
+    if any(is_traced(x) or (is_traced_or_remote(x) and not wait) for x in floats):
         return False
     with np.errstate(all="ignore"):
-        return all(bool(xp.isfinite(xp.sum(x))) for x in arrays)
+        flags = [xp.isfinite(xp.sum(x)) for x in floats]
+    if len(flags) > 1 and is_traced_or_remote(floats[0]):
+        flags = [functools.reduce(xp.logical_and, flags)]
+    return all(bool(to_host(flag)[0]) for flag in flags)
 
 
 def constant(table: np.ndarray, dtype: Any, like: Array, *, xp: Namespace) -> Array:
@@ -261,13 +276,24 @@ def constant(table: np.ndarray, dtype: Any, like: Array, *, xp: Namespace) -> Ar
 
 
 def to_host(*arrays: Array) -> list[np.ndarray]:
-    """Copy arrays to the host as NumPy arrays in one transfer per array: the only place that does."""
-    return [_to_host(x) for x in arrays]
+    """Copy arrays to the host as NumPy arrays, the only place that does: several small ones in one transfer.
+
+    They travel as accumulators, which hold the float32 and int32 of results exactly (int32 to 2^24 without float64).
+    """
+    if len(arrays) < 2 or not is_traced_or_remote(arrays[0]):
+        return [_to_host(x) for x in arrays]
+    xp = compat.array_namespace(arrays[0])
+    acc = accumulator_dtype(arrays[0], xp=xp)
+    packed = _to_host(xp.concat([xp.astype(xp.reshape(x, (-1,)), acc) for x in arrays]))
+    parts = np.split(packed, np.cumsum([math.prod(x.shape) for x in arrays])[:-1])
+    return [
+        part.reshape(x.shape).astype(str(x.dtype).rpartition(".")[2]) for part, x in zip(parts, arrays, strict=True)
+    ]
 
 
 def _to_host(x: Array) -> np.ndarray:
-    if isinstance(x, np.ndarray):
-        return x
+    if isinstance(x, (np.ndarray, np.generic)):
+        return np.asarray(x)
     if hasattr(x, "get"):  # CuPy
         return x.get()
     if hasattr(x, "detach"):  # torch
@@ -276,19 +302,3 @@ def _to_host(x: Array) -> np.ndarray:
         return np.asarray(x)
     cpu = compat.to_device(x, _info(xp=compat.array_namespace(x)).devices()[0])
     return np.from_dlpack(cpu)
-
-
-def fast_length(shape: Sequence[int]) -> tuple[int, ...]:
-    """Return per axis the next length with no prime factor above 7, which every FFT library transforms fast."""
-    return tuple(_next_7_smooth(n) for n in shape)
-
-
-def _next_7_smooth(n: int) -> int:
-    while True:
-        rest = n
-        for p in (2, 3, 5, 7):
-            while rest % p == 0:
-                rest //= p
-        if rest == 1:
-            return n
-        n += 1

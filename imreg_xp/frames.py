@@ -25,6 +25,8 @@ class Block(NamedTuple):
     images: Array
     start: int
     stop: int
+    finite: bool | None = None
+    """Whether all pixels are finite, where that was seen on their way to an accelerator."""
 
     @property
     def size(self) -> int:
@@ -49,7 +51,10 @@ class Frames:
     def __iter__(self) -> Iterator[Block]:
         """Go through the stack in blocks of one size: libraries that compile or plan per shape do so once."""
         for start, stop in self.spans(self.count):
-            yield Block(self.rows(self.source, start, stop), start, stop)
+            part = self._read(self.source, start, stop)
+            uploaded = isinstance(part, np.ndarray) and self.device != "cpu"
+            finite = bool(np.isfinite(np.sum(part, dtype=float))) if uploaded else None
+            yield Block(self._on_device(part), start, stop, finite)
 
     def spans(self, count: int) -> Iterator[tuple[int, int]]:
         """Go through `count` frames a chunk at a time."""
@@ -58,13 +63,20 @@ class Frames:
 
     def rows(self, source: Any, start: int, stop: int) -> Array:
         """Return some rows of a stack on the device, filled up to a whole chunk with copies of the last."""
+        return self._on_device(self._read(source, start, stop))
+
+    @staticmethod
+    def _read(source: Any, start: int, stop: int) -> Array:
         part = as_array(source[start:stop, ...])
         if isinstance(source, np.memmap):
             part = np.array(part)
             _forget(source)
+        return part
+
+    def _on_device(self, part: Array) -> Array:
         if isinstance(part, np.ndarray):
             part = self.xp.asarray(part) if self.device == "cpu" else self.xp.asarray(part, device=self.device)
-        missing = self.chunk - (stop - start)
+        missing = self.chunk - part.shape[0]
         if not missing:
             return part
         return self.xp.concat([part, self.xp.broadcast_to(part[-1:, ...], (missing, *part.shape[1:]))], axis=0)

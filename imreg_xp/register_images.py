@@ -174,7 +174,7 @@ def dftregistration(
     power = xp.sum(abs(first) ** 2, axis=axes) * xp.sum(abs(second) ** 2, axis=axes)
     likeness = abs(value) ** 2 / xp.where(power > 0, power, xp.full_like(power, math.nan))
     phase = -xp.atan2(xp.imag(value), xp.real(value))
-    numbers = [xp.sqrt(xp.clip(1 - likeness, min=0.0))[:, None], phase[:, None], -offset]
+    numbers = [xp.sqrt(xp.maximum(1 - likeness, 0.0))[:, None], phase[:, None], -offset]
     if return_error:
         variance = offset_covariance(aligned_to(cross, offset, phase, xp=xp), xp=xp)
         unit = xp.eye(variance.shape[-1], dtype=variance.dtype, device=device_of(variance))

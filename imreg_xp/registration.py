@@ -13,7 +13,7 @@ from ._engine.result import Registration
 from ._inputs import choose, image_pair, one_image, unflatten
 from .fft_tools.shift import as_array_or_none, fourier_shift, per_item_shift
 
-__all__ = ["apply_shift", "fourier_shift", "register"]
+__all__ = ["apply_shift", "fourier_shift", "register", "registered"]
 
 
 def register(
@@ -88,34 +88,47 @@ def register(
     Guizar-Sicairos et al. 2008, doi:10.1364/OL.33.000156; Padfield 2012, doi:10.1109/TIP.2011.2181402;
     Hannan & Thomson 1973, doi:10.2307/2334540.
     """
-    xp = array_namespace(
-        reference=reference,
-        moving=moving,
-        optional={
-            "reference_err": reference_err,
-            "moving_err": moving_err,
-            "reference_valid": reference_valid,
-            "moving_valid": moving_valid,
-        },
-    )
+    options = {
+        "reference_err": reference_err,
+        "moving_err": moving_err,
+        "reference_valid": reference_valid,
+        "moving_valid": moving_valid,
+        "boundary": boundary,
+        "fit_scale": fit_scale,
+        "fit_background": fit_background,
+        "noise": noise,
+        "max_shift": max_shift,
+        "min_overlap": min_overlap,
+    }
+    return registered(reference, moving, options, ndim=ndim)
+
+
+def registered(
+    reference: Array, moving: Array, options: dict[str, Any], *, ndim: int, finite: bool | None = None
+) -> Registration:
+    """Register as `register` does with these options; `finite` tells whether all pixels are known to be."""
+    arrays = ("reference_err", "moving_err", "reference_valid", "moving_valid")
+    given = {name: options[name] for name in arrays}
+    xp = array_namespace(reference=reference, moving=moving, optional=given)
     sides, lead = image_pair(
         (reference, moving),
-        errors=(reference_err, moving_err),
-        valid=(reference_valid, moving_valid),
+        errors=(given["reference_err"], given["moving_err"]),
+        valid=(given["reference_valid"], given["moving_valid"]),
         names=("reference", "moving"),
-        same_shape=boundary == "wrap",
+        same_shape=options["boundary"] == "wrap",
         ndim=ndim,
+        finite=finite,
         xp=xp,
     )
-    options = choose(
+    chosen = choose(
         sides,
-        boundary=boundary,
-        fit=(fit_scale, fit_background),
-        noise=noise,
-        max_shift=max_shift,
-        min_overlap=min_overlap,
+        boundary=options["boundary"],
+        fit=(options["fit_scale"], options["fit_background"]),
+        noise=options["noise"],
+        max_shift=options["max_shift"],
+        min_overlap=options["min_overlap"],
     )
-    return unflatten(solve(*sides, options, xp=xp), lead, xp=xp)
+    return unflatten(solve(*sides, chosen, xp=xp), lead, xp=xp)
 
 
 def apply_shift(

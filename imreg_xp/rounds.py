@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ._array import Array, Namespace, device_of, to_host
+from ._array import Array, Namespace, device_of, is_array, is_traced, is_traced_or_remote, to_host
 from ._engine.result import Registration, Status
 from .coadds import mean_of_others, sums
 from .frames import Block, Frames
-from .registration import register
+from .registration import register, registered
 
 __all__ = ["jointly", "on_image", "on_mean"]
 
@@ -31,13 +31,39 @@ def on_image(
     """Register all frames on one image, or on those that a function gives for a block of frames."""
     ndim = len(stack.source.shape) - 1
     parts = []
+    finite = None if callable(reference) else _Finite(reference, stack, options, xp=stack.xp)
     for block in stack:
         here = {k: stack.per_frame(x, block) if k.startswith("moving") else x for k, x in options.items()}
         image = reference(block) if callable(reference) else reference
-        found = register(image, block.images, ndim=ndim, **here)
+        found = registered(image, block.images, here, ndim=ndim, finite=finite(block) if finite else None)
         parts.append([field[: block.size, ...] for field in found])
         advance(block.size)
     return Registration(*(stack.xp.concat(list(field), axis=0) for field in zip(*parts, strict=True)))
+
+
+class _Finite:
+    """Which blocks are known to be finite, with the reference, from one look at an accelerator.
+
+    Frames that are not on the accelerator yet are looked at on their way. None says "not known": each registration
+    looks for itself.
+    """
+
+    def __init__(self, reference: Array, stack: Frames, options: dict[str, Any], *, xp: Namespace) -> None:
+        self._frames = self._reference = None
+        if options["boundary"] != "wrap" or not is_traced_or_remote(reference) or is_traced(reference):
+            return
+        flags = [xp.broadcast_to(xp.isfinite(xp.sum(reference)), (1,))]
+        on_device = is_array(stack.source) and not isinstance(stack.source, np.ndarray)
+        if on_device:
+            axes = tuple(range(1, stack.source.ndim))
+            flags.append(xp.isfinite(xp.sum(stack.source, axis=axes)))
+        found = to_host(xp.concat(flags))[0]
+        self._reference = bool(found[0])
+        self._frames = found[1:] if on_device else None
+
+    def __call__(self, block: Block) -> bool | None:
+        frames = block.finite if self._frames is None else bool(np.all(self._frames[block.start : block.stop]))
+        return None if frames is None or self._reference is None else self._reference and frames
 
 
 def on_mean(stack: Frames, options: dict[str, Any], advance: _Advance, *, xp: Namespace) -> Registration:
@@ -91,7 +117,7 @@ class _Others:
         known = coadd.coverage > 1
         # one frame less than in the mean
         variance = coadd.variance * coadd.coverage / xp.where(known, coadd.coverage - 1, xp.ones_like(coadd.coverage))
-        count = xp.clip(xp.sum(xp.astype(known, variance.dtype)), min=1.0)
+        count = xp.maximum(xp.sum(xp.astype(known, variance.dtype)), 1.0)
         mean = xp.sum(xp.where(known, variance, xp.zeros_like(variance))) / count
         return xp.sqrt(xp.where(mean > 0, mean, xp.full_like(mean, xp.finfo(mean.dtype).tiny)))
 

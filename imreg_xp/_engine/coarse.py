@@ -14,7 +14,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .._array import Array, Namespace, accumulator_dtype, device_of, fast_length
+from .._array import Array, Namespace, accumulator_dtype, device_of
+from .._fft_length import fast_length
 from ..fft_tools._dft import along, irfft, part, rfft
 from .fill import crop
 from .peaks import argmax, take_at
@@ -85,7 +86,7 @@ def weighted_ncc(
         var_m > tol * xp.max(abs(var_m), axis=axes, keepdims=True)
     )
     rho = covariance / xp.sqrt(xp.where(varied, var_r * var_m, xp.ones_like(var_r)))
-    rho = xp.where(varied, xp.clip(rho, -1.0, 1.0), xp.zeros_like(rho))
+    rho = xp.where(varied, xp.minimum(xp.maximum(rho, -1.0), 1.0), xp.zeros_like(rho))
     best = xp.max(s00, axis=axes, keepdims=True)
     local = var_m / xp.where(s00 > 1e-3 * best, s00 * s00, xp.ones_like(s00))
     return rho, local, s00
@@ -110,7 +111,7 @@ def _evidence(rho: Array, variance: Array, share: Array, allowed: Array, rough: 
     match, twice what a pixel leaves unexplained of its own neighbour or twice the least residual found: a wrong lag
     with a large overlap must not win by explaining a little of a lot.
     """
-    left = variance * xp.clip(1 - rho * rho, max(1e-6, 100 * xp.finfo(rho.dtype).eps), 1.0)
+    left = variance * xp.minimum(xp.maximum(1 - rho * rho, max(1e-6, 100 * xp.finfo(rho.dtype).eps)), 1.0)
     far = xp.where(allowed, left, xp.full_like(left, math.inf))
     level = 2 * xp.maximum(rough, xp.min(far, axis=over_image(rho), keepdims=True))
     usable = allowed & (left > 0)
@@ -142,7 +143,7 @@ def search(
     share = s00 / xp.where(most > 0, most, xp.ones_like(most))
     allowed = allowed & (share > 0.5 * min_overlap)
     rough = _roughness(moving, w_m, xp=xp)
-    score = _evidence(xp.clip(rho, min=0.0), variance, share, allowed, rough, xp=xp)
+    score = _evidence(xp.maximum(rho, 0.0), variance, share, allowed, rough, xp=xp)
     # only a lag that correlates is a match, but one that does not may lie beside it
     index = argmax(xp.where(rho > 0, score, xp.full_like(score, _NEVER)), xp=xp)
     correlated = take_at(rho, index[:, None, :], xp=xp)[:, 0] > 0
@@ -165,7 +166,7 @@ def _describe(score: Array, index: Array, correlated: Array, turn: Sequence[int]
     lag = xp.astype(index, dtype)
     lag = xp.where(lag >= first, lag - n, lag)
     inside = xp.all(around > 0.5 * _NEVER, axis=1)
-    return Coarse(lag + xp.clip(part, -0.5, 0.5), ~inside, correlated & (peak[:, 0] > 0.5 * _NEVER))
+    return Coarse(lag + xp.minimum(xp.maximum(part, -0.5), 0.5), ~inside, correlated & (peak[:, 0] > 0.5 * _NEVER))
 
 
 def _allowed(
@@ -190,8 +191,8 @@ def _allowed(
         lag = xp.where(lag >= turn[axis], lag - n, lag)
         allowed = allowed & xp.reshape(abs(lag) <= limit, along(n=n, axis=axis, ndim=ndim))
         if not wrap:
-            count = xp.clip(lag + r, max=m) - xp.clip(lag, min=0)
-            overlap = overlap * xp.reshape(xp.clip(count, min=0), along(n=n, axis=axis, ndim=ndim))
+            count = xp.minimum(lag + r, m) - xp.maximum(lag, 0)
+            overlap = overlap * xp.reshape(xp.maximum(count, 0), along(n=n, axis=axis, ndim=ndim))
     if not wrap:
         allowed = allowed & (overlap >= min_overlap * min(math.prod(n_r), math.prod(n_m)))
     return allowed[None, ...]

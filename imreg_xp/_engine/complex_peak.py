@@ -56,7 +56,7 @@ def _newton_step(cross: Array, offset: Array, *, xp: Namespace) -> Array:
     gradient = xp.stack([xp.real(here * s) for s in slopes], axis=-1)
     step = xp.matmul(inverse(hessian, xp=xp), gradient[..., None])[..., 0]
     usable = xp.all(xp.isfinite(step), axis=-1, keepdims=True)
-    return xp.where(usable, xp.clip(step, -0.25, 0.25), xp.zeros_like(step))
+    return xp.where(usable, xp.minimum(xp.maximum(step, -0.25), 0.25), xp.zeros_like(step))
 
 
 def aligned_to(spectrum: Array, offset: Array, phase: Array, *, xp: Namespace) -> Array:

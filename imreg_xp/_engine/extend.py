@@ -11,7 +11,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .._array import Array, Namespace, accumulator_dtype, device_of, fast_length
+from .._array import Array, Namespace, accumulator_dtype, device_of
+from .._fft_length import fast_length
 from ..fft_tools._dft import along, angular_frequencies, fourier_translate, irfft, part, rfft
 from .fill import crop, fill_invalid
 
@@ -125,7 +126,7 @@ def soft_window(field: Field, offset: Array, shape: Sequence[int], *, xp: Namesp
         x = _source(offset, shape, axis, xp=xp)
         i = xp.arange(n, dtype=offset.dtype, device=device_of(offset))
         edge = xp.minimum(xp.minimum(x, field.shape[axis] - 1 - x), xp.minimum(i, n - 1 - i)) + 1
-        t = xp.sin(math.pi / 2 * xp.clip(edge / max(n / 8, 1.0), 0.0, 1.0)) ** 2
+        t = xp.sin(math.pi / 2 * xp.minimum(xp.maximum(edge / max(n / 8, 1.0), 0.0), 1.0)) ** 2
         window = window * xp.reshape(t, (t.shape[0], *along(n=n, axis=axis, ndim=ndim)))
     return window
 

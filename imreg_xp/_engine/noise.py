@@ -48,7 +48,7 @@ def _taper(grid: Sequence[int], like: Array, *, xp: Namespace) -> Array:
     total = xp.ones((1,) * len(grid), dtype=like.dtype, device=device_of(like))
     for axis, n in enumerate(grid):
         reach = min(REACH, max(n // 4, 1))
-        t = 0.5 + 0.5 * xp.cos(math.pi * xp.clip(2 * lag / reach - 1, 0.0, 1.0))
+        t = 0.5 + 0.5 * xp.cos(math.pi * xp.minimum(xp.maximum(2 * lag / reach - 1, 0.0), 1.0))
         total = total * xp.reshape(t, along(n=2 * REACH + 1, axis=axis, ndim=len(grid)))
     return total
 

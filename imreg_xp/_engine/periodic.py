@@ -114,7 +114,7 @@ def _refined(cross: Array, lag: Array, shape: Sequence[int], *, xp: Namespace) -
         gradient = xp.stack([derivative(table, i) for i in range(ndim)], axis=-1)
         step = xp.matmul(inverse(hessian, xp=xp), gradient[..., None])[..., 0]
         usable = xp.all(xp.isfinite(step), axis=-1, keepdims=True)
-        step = xp.where(usable, xp.clip(step, -0.25, 0.25), xp.zeros_like(step))
+        step = xp.where(usable, xp.minimum(xp.maximum(step, -0.25), 0.25), xp.zeros_like(step))
         if k < _NEWTON_STEPS:
             offset = offset + step
     return Peak(lag + offset, step, derivative(table), hessian)
@@ -158,7 +158,7 @@ def _weighted_search(
     p_m = white_floor(m, shape, xp=xp) if err_m is None else xp.astype(err_m, r.dtype) ** 2 * n
     p_r, p_m = p_r + 0 * m[:, 0], p_m + 0 * m[:, 0]
     extra_r, extra_m = r - p_r[:, None], m - p_m[:, None]
-    total_r, total_m = (xp.clip(xp.sum(modes * x, axis=1), min=0.0) for x in (extra_r, extra_m))
+    total_r, total_m = (xp.maximum(xp.sum(modes * x, axis=1), 0.0) for x in (extra_r, extra_m))
     gain = xp.sqrt(total_m / xp.where(total_r > 0, total_r, xp.ones_like(total_r)))
     gain = xp.where((total_r > 0) & (total_m > 0), gain, xp.ones_like(gain))
     rings = Rings(r + 0 * m, m, 0 * m, modes + 0 * m)

@@ -71,12 +71,12 @@ def fit_at(
     if options.fit_scale:
         scale = cross / xp.where(signal > 0, signal, xp.ones_like(signal))
     # differences of large sums: rounding may take them below zero
-    square = xp.clip(mm - 2 * scale * cross + scale**2 * rr, min=0.0) / n
+    square = xp.maximum(mm - 2 * scale * cross + scale**2 * rr, 0.0) / n
     # too few pixels are reported as such, not as a division by zero
     found = square / max(dof, 1)
     known = errors[1] is not None
     unit = found if errors[1] is None else errors[1] ** 2 + scale**2 * p_r / n
-    p_m = xp.clip(n * unit - scale**2 * p_r, min=0.0)
+    p_m = xp.maximum(n * unit - scale**2 * p_r, 0.0)
     if options.correlated:
         # the residuals give the shape of the noise, the given errors its level
         level = unit / xp.where(found > 0, found, xp.ones_like(found)) if known else n / max(dof, 1)
@@ -158,7 +158,7 @@ def _reference_noise(
     g, k, h = (_trace(a, xp=xp) for a in (slopes, modes, hessian))
     below = n * h - k * cross
     p = (h * rr - g * cross) / xp.where(below < 0, below, -xp.ones_like(below))
-    return xp.where(below < 0, xp.minimum(xp.clip(p, min=0.0), most), xp.zeros_like(p))
+    return xp.where(below < 0, xp.minimum(xp.maximum(p, 0.0), most), xp.zeros_like(p))
 
 
 def _value(spectra: Spectra, offset: Array, *, xp: Namespace) -> Array:

@@ -100,7 +100,7 @@ def _range(side: Side, *, xp: Namespace) -> tuple[Array, Array, Array, Array]:
         acc = accumulator_dtype(x, xp=xp)
         count = xp.sum(xp.astype(side.valid, acc), axis=axes)
         total = xp.sum(xp.where(side.valid, x, xp.zeros_like(x)), axis=axes, dtype=acc)
-        mean = xp.astype(total / xp.clip(count, min=1.0), x.dtype)
+        mean = xp.astype(total / xp.maximum(count, 1.0), x.dtype)
         x = xp.where(side.valid, x, column(mean, x, xp=xp))
     return x, xp.min(x, axis=axes), xp.max(x, axis=axes), mean
 

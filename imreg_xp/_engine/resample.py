@@ -26,7 +26,7 @@ def shifted(
     else:
         image = xp.where(valid, image, xp.zeros_like(image))
         count = xp.sum(xp.astype(valid, image.dtype), axis=axes, keepdims=True)
-        mean = xp.sum(image, axis=axes, keepdims=True) / xp.clip(count, min=1.0)
+        mean = xp.sum(image, axis=axes, keepdims=True) / xp.maximum(count, 1.0)
     field = make_field(image - mean, valid, shape, wrap=wrap, xp=xp)
     value = sample(fourier_translate(field.spectrum, offset, field.grid, xp=xp), field.grid, shape, xp=xp) + mean
     inside = xp.ones((1,) * (ndim + 1), dtype=xp.bool, device=device_of(offset))

@@ -79,7 +79,7 @@ def finish(
     variance = xp.sum(covariance * unit, axis=-1)
     ok = xp.all(xp.isfinite(variance) & (variance >= 0), axis=-1) & xp.isfinite(scale)
     error = xp.sqrt(xp.where(ok[:, None], variance, xp.zeros_like(variance)))
-    still_moving = xp.any(abs(step) > xp.clip(_STEP_IN_ERRORS * error, min=_STEP), axis=-1)
+    still_moving = xp.any(abs(step) > xp.maximum(_STEP_IN_ERRORS * error, _STEP), axis=-1)
     far = xp.asarray(list(limits), dtype=offset.dtype, device=device_of(offset))
     few = flags[Status.TOO_FEW_VALID]
     # no pixels are no flat image, and what cannot be aligned at all says that alone

@@ -175,7 +175,7 @@ def _solve(d: Array, u: Array, *, xp: Namespace) -> tuple[Array, Array]:
     """Return the Newton step, at most half a pixel, and whether D is positive definite; no step where it is not."""
     step = -xp.matmul(inverse(d, xp=xp), u[..., None])[..., 0]
     usable = xp.all(xp.isfinite(step), axis=-1)
-    return xp.where(usable[:, None], xp.clip(step, -0.5, 0.5), xp.zeros_like(step)), usable
+    return xp.where(usable[:, None], xp.minimum(xp.maximum(step, -0.5), 0.5), xp.zeros_like(step)), usable
 
 
 def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> Score:

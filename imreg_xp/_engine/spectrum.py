@@ -105,7 +105,7 @@ def radial_mean(values: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[
     upto = xp.take(upto, constant(edges, xp.int64, values, xp=xp), axis=1)
     inner = xp.concat([upto[:, 1:], xp.zeros_like(upto[:, :1])], axis=1)
     n = constant(count, dtype, values, xp=xp)
-    return (upto - inner) / xp.clip(n, min=1.0), n * stride
+    return (upto - inner) / xp.maximum(n, 1.0), n * stride
 
 
 def _modes(shape: Sequence[int]) -> int:
@@ -155,7 +155,7 @@ def wiener(spectrum: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
     """Return the filter sqrt(S / (S + P)), P the noise floor of the isotropic spectrum S + P."""
     total = smooth(radial_mean(power(spectrum, xp=xp), shape, xp=xp)[0], xp=xp)
     floor = white_floor(total, shape, xp=xp)[:, None]
-    gain = xp.sqrt(xp.clip(total - floor, min=0.0) / _safe(total, xp=xp))
+    gain = xp.sqrt(xp.maximum(total - floor, 0.0) / _safe(total, xp=xp))
     return spread(gain, shape, xp.real(spectrum).dtype, xp=xp)
 
 
@@ -165,13 +165,13 @@ def attenuation(rings: Rings, *, xp: Namespace) -> Array:
     Least squares takes noise in the reference for signal. The rings where both images hold the same signal do not:
     they count by a high power of their coherence.
     """
-    coherence = xp.clip(rings.cross, min=0.0) ** 2 / _safe(rings.reference * rings.moving, xp=xp)
+    coherence = xp.maximum(rings.cross, 0.0) ** 2 / _safe(rings.reference * rings.moving, xp=xp)
     h = rings.modes * coherence**8
     coherent = xp.sum(h * rings.cross, axis=1) / _safe(xp.sum(h * rings.reference, axis=1), xp=xp)
     plain = xp.sum(rings.modes * rings.cross, axis=1) / _safe(xp.sum(rings.modes * rings.reference, axis=1), xp=xp)
     usable = (coherent > 0) & (plain > 0)
     ratio = xp.where(usable, coherent, xp.ones_like(plain)) / xp.where(usable, plain, xp.ones_like(plain))
-    return xp.clip(ratio, min=1.0)
+    return xp.maximum(ratio, 1.0)
 
 
 def ml_weights(
@@ -189,7 +189,7 @@ def ml_weights(
     """
     r, m, x = (smooth(a, xp=xp) for a in rings[:3])
     s = gain[:, None]
-    modes = xp.clip(rings.modes, min=1.0)
+    modes = xp.maximum(rings.modes, 1.0)
     error = xp.sqrt(r * m / modes)
     signal = xp.where(x > _SIGNIFICANT * error, x, xp.zeros_like(x)) / _safe(s, xp=xp)
     trust = modes / _safe(r * m, xp=xp)

@@ -37,7 +37,7 @@ def taylor_peak(values: Array, allowed: Array, *, xp: Namespace) -> tuple[Array,
     slope = xp.stack([(at((i, 1)) - at((i, -1))) / 2 for i in range(ndim)], axis=-1)
     step = xp.matmul(inverse(hessian, xp=xp), slope[..., None])[..., 0]
     usable = xp.all(xp.isfinite(step), axis=-1, keepdims=True)
-    return index, xp.where(usable, xp.clip(step, -1.0, 1.0), xp.zeros_like(step)), hessian
+    return index, xp.where(usable, xp.minimum(xp.maximum(step, -1.0), 1.0), xp.zeros_like(step)), hessian
 
 
 def taylor_covariance(images: Lattice, offset: Array, step: Array, hessian: Array, *, xp: Namespace) -> Array:

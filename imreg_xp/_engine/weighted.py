@@ -142,7 +142,7 @@ def _combined(
     # the relative precision is bounded, so that rolling it by Fourier leaves only rounding errors; a variance is not
     p_r, best_r = _relative(reference, w, xp=xp)
     if p_r.shape[1:] != (1,) * len(field.shape):
-        p_r = xp.clip(roll(p_r, field, offset, w.shape[1:], xp=xp), min=0.0)
+        p_r = xp.maximum(roll(p_r, field, offset, w.shape[1:], xp=xp), 0.0)
     p_m, best_m = _relative(moving, w, xp=xp)
     joint = p_r * column(best_m, w, xp=xp) + p_m * column(scale**2 * best_r, w, xp=xp)
     precise = xp.where((w > 0) & (joint > 0), p_r * p_m / xp.where(joint > 0, joint, xp.ones_like(joint)), 0 * joint)
@@ -188,7 +188,7 @@ def _rings(
     s = scale[:, None]
     # a mode of a padded grid is less than an independent number
     independent = modes * min(1.0, math.prod(value.shape[1:]) / math.prod(grid))
-    return Rings(r, xp.clip(s * s * r + 2 * s * c + p, min=0.0), s * r + c, xp.zeros_like(r) + independent)
+    return Rings(r, xp.maximum(s * s * r + 2 * s * c + p, 0.0), s * r + c, xp.zeros_like(r) + independent)
 
 
 def _result(

@@ -19,7 +19,7 @@ def _source(first: int, last: int, n: int, beyond: str, like: Array, *, xp: Name
     if beyond == "reflect":
         x = x % (2 * n)
         return xp.where(x < n, x, 2 * n - 1 - x)
-    return xp.clip(x, 0, n - 1)
+    return xp.minimum(xp.maximum(x, 0), n - 1)
 
 
 def continued(image: Array, axis: int, first: int, last: int, beyond: str, *, xp: Namespace) -> Array:

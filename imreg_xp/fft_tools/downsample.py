@@ -128,4 +128,4 @@ def _nanmean(blocks: Array, *, xp: Namespace) -> Array:
     good = ~xp.isnan(blocks)
     count = xp.sum(xp.astype(good, blocks.dtype), axis=0)
     total = xp.sum(xp.where(good, blocks, xp.zeros_like(blocks)), axis=0)
-    return xp.where(count > 0, total / xp.clip(count, min=1.0), xp.full_like(total, math.nan))
+    return xp.where(count > 0, total / xp.maximum(count, 1.0), xp.full_like(total, math.nan))
