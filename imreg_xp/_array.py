@@ -29,7 +29,6 @@ __all__ = [
     "as_images",
     "broadcast_batch",
     "complex_dtype",
-    "constant",
     "device_of",
     "finite",
     "from_lists",
@@ -39,6 +38,7 @@ __all__ = [
     "is_traced",
     "is_traced_or_remote",
     "known_finite",
+    "may_be_kept",
     "scalar_or_array",
     "to_host",
 ]
@@ -270,9 +270,9 @@ def known_finite(*arrays: Array, wait: bool = False, xp: Namespace) -> bool:
     return all(bool(to_host(flag)[0]) for flag in flags)
 
 
-def constant(table: np.ndarray, dtype: Any, like: Array, *, xp: Namespace) -> Array:
-    """Return a static host table as an array beside `like`."""
-    return xp.asarray(table, dtype=dtype, device=device_of(like))
+def may_be_kept(x: Array) -> bool:
+    """Tell whether an array made beside `x` may be used again in a later call: what JAX makes may belong to a trace."""
+    return not is_traced(x) and not compat.is_jax_array(x)
 
 
 def to_host(*arrays: Array) -> list[np.ndarray]:

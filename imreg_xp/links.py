@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ._array import constant, to_host
+from ._array import device_of, to_host
 from ._engine.result import Registration
 from .adjustment import Links, adjusted, components
 from .frames import Block, Frames
@@ -33,8 +33,9 @@ def on_neighbours(
     dtype, device_like = found.shift.dtype, found.shift
     links, members = _bridged(stack, Links.joined(parts), options)
     whole = adjusted(links, members, count, chain=chain)
-    fields = [constant(x, dtype, device_like, xp=stack.xp) for x in whole[:-1]]
-    return Registration._make([*fields, constant(whole.status, stack.xp.int32, device_like, xp=stack.xp)])
+    dtypes = [dtype] * len(whole[:-1]) + [stack.xp.int32]
+    fields = zip(whole, dtypes, strict=True)
+    return Registration._make(stack.xp.asarray(x, dtype=d, device=device_of(device_like)) for x, d in fields)
 
 
 def _pairs(stack: Frames, first: tuple[int, int], second: tuple[int, int], options: dict[str, Any]) -> Registration:

@@ -36,6 +36,8 @@ class Room:
 ROOMS = (
     Room("version", 0, ("_version",)),
     Room("border", 0, ("_array",)),
+    Room("tables", 0, ("_static",), also=("border",)),
+    Room("fft lengths", 0, ("_fft_length",)),
     Room("memory", 0, ("_memory",), also=("border",)),
     Room("fft_tools", 1, ("fft_tools",)),
     Room("engine", 2, ("_engine",)),
@@ -67,6 +69,9 @@ UPPER_FLOOR_LIBRARIES = {"astropy", "click", "dask", "matplotlib", "reproject"}
 HOST_CONSTANTS = {
     f"{PACKAGE}.fft_tools.downsample": "a NumPy function is a documented default",
     f"{PACKAGE}.fft_tools.smooth": "a NumPy function is a documented default",
+    f"{PACKAGE}.fft_tools._modes": "static tables of the modes of an axis, from its length",
+    f"{PACKAGE}._engine._linalg": "a static table of signs",
+    f"{PACKAGE}._engine.periodic": "static tables of powers",
     f"{PACKAGE}._engine.spectrum": "static tables of the rings of a spectrum, from its shape",
 }
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from .._array import Array, Namespace, device_of
+from .._static import table
 
 __all__ = ["inverse", "symmetric"]
 
@@ -44,14 +47,17 @@ def _small_inverse(a: Array, *, xp: Namespace) -> Array:
     """Invert matrices (..., K, K), K <= 2, by the formula: a third of the operations."""
     p, q = a[..., :1, :1], a[..., -1:, -1:]
     if a.shape[-1] == 1:
-        return xp.where(p > 0, 1 / xp.where(p > 0, p, xp.ones_like(p)), xp.full_like(p, math.nan))
-    b, c = a[..., :1, 1:], a[..., 1:, :1]
-    determinant = p * q - b * c
-    regular = (p > 0) & (q > 0) & (determinant > 32 * xp.finfo(a.dtype).eps * p * q)
-    adjugate = xp.concat([xp.concat([q, -b], axis=-1), xp.concat([-c, p], axis=-1)], axis=-2)
-    return xp.where(
-        regular, adjugate / xp.where(regular, determinant, xp.ones_like(p)), xp.full_like(adjugate, math.nan)
-    )
+        return 1 / xp.where(p > 0, p, math.nan)
+    product = p * q
+    determinant = product - a[..., :1, 1:] * a[..., 1:, :1]
+    # with p positive and p q not, the determinant of a symmetric matrix is not above the bound
+    regular = (p > 0) & (determinant > 32 * xp.finfo(a.dtype).eps * product)
+    signs = table(_signs, dtype=a.dtype, like=a, xp=xp)
+    return signs * xp.flip(xp.matrix_transpose(a), axis=(-2, -1)) / xp.where(regular, determinant, math.nan)
+
+
+def _signs() -> np.ndarray:
+    return np.array([[1.0, -1.0], [-1.0, 1.0]])
 
 
 def symmetric(rows: list[list[Array]], *, xp: Namespace) -> Array:

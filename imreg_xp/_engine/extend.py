@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype, device_of
 from .._fft_length import fast_length
-from ..fft_tools._dft import along, angular_frequencies, fourier_translate, irfft, part, rfft
+from ..fft_tools._dft import along, fourier_translate, irfft, part, rfft
+from ..fft_tools._modes import angular_frequencies
 from .fill import crop, fill_invalid
 
 __all__ = ["BORDER", "Field", "extend", "footprint", "make_field", "roll", "sample", "slopes_of", "soft_window"]

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 from .._array import Array, Namespace
-from ..fft_tools._dft import along, axes_of, frequencies, irfft, rfft
+from ..fft_tools._dft import along, axes_of, irfft, rfft
+from ..fft_tools._modes import frequencies
 
 __all__ = ["crop", "fill_invalid", "gaussian"]
 

@@ -13,16 +13,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .._array import Array, Namespace, accumulator_dtype, device_of
+import numpy as np
+
+from .._array import Array, Namespace, accumulator_dtype
+from .._static import table
 from ..fft_tools._dft import (
     contract,
     derivative,
     fourier_translate,
     irfft,
     rfft,
+    slopes_and_bends,
     taylor_basis,
 )
-from ._linalg import inverse, symmetric
+from ._linalg import inverse
 from .peaks import argmax, peak_within
 from .periodic_errors import Peak, Spectra, fit_at
 from .problem import Options, Side, inner, normalised
@@ -102,39 +106,32 @@ def _refined(cross: Array, lag: Array, shape: Sequence[int], *, xp: Namespace) -
     ndim = len(shape)
     taylor = xp.real(contract(cross, taylor_basis(shape, lag, _ORDERS, xp=xp), xp=xp))
     count = round(_FINE * _REACH)
-    around = xp.arange(-count, count + 1, dtype=lag.dtype, device=device_of(lag)) / _FINE
-    at = _Derivatives(lag, xp=xp)
-    values = xp.matrix_transpose(at.columns(around)[..., 0])[None, ...]
+    values = table(_powers, count, _FINE, _ORDERS, dtype=lag.dtype, like=lag, xp=xp)
+    factor, power = (table(_falling, _ORDERS, part, dtype=lag.dtype, like=lag, xp=xp) for part in range(2))
     best = argmax(contract(taylor, [values] * ndim, xp=xp), xp=xp)
     offset = (xp.astype(best, lag.dtype) - count) / _FINE
     for k in range(_NEWTON_STEPS + 1):
-        powers = at.columns(offset)
-        table = contract(taylor, [powers[:, i, ...] for i in range(ndim)], xp=xp)
-        hessian = symmetric([[-derivative(table, i, j) for j in range(ndim)] for i in range(ndim)], xp=xp)
-        gradient = xp.stack([derivative(table, i) for i in range(ndim)], axis=-1)
-        step = xp.matmul(inverse(hessian, xp=xp), gradient[..., None])[..., 0]
-        usable = xp.all(xp.isfinite(step), axis=-1, keepdims=True)
-        step = xp.where(usable, xp.minimum(xp.maximum(step, -0.25), 0.25), xp.zeros_like(step))
+        columns = factor * offset[..., None, None] ** power
+        here = contract(taylor, [columns[:, i, ...] for i in range(ndim)], xp=xp)
+        slope, bend = slopes_and_bends(here, xp=xp)
+        step = xp.matmul(inverse(-bend, xp=xp), slope[..., None])[..., 0]
+        step = xp.where(xp.isfinite(step), xp.minimum(xp.maximum(step, -0.25), 0.25), 0.0)
         if k < _NEWTON_STEPS:
             offset = offset + step
-    return Peak(lag + offset, step, derivative(table), hessian)
+    return Peak(lag + offset, step, derivative(here), -bend)
 
 
-class _Derivatives:
-    """Turns Taylor coefficients c_j, derivatives over j!, into value, first and second derivative.
+def _powers(count: int, fine: int, orders: int) -> np.ndarray:
+    """(1, orders, points): what sums a Taylor series on a grid of `fine` points per pixel."""
+    return (np.arange(-count, count + 1) / fine)[None, None, :] ** np.arange(orders)[None, :, None]
 
-    The k-th derivative at x has the column j! / (j - k)! x^(j - k).
-    """
 
-    def __init__(self, like: Array, *, xp: Namespace) -> None:
-        falling = [[1.0, 1.0 * j, 1.0 * j * (j - 1)] for j in range(_ORDERS)]
-        left = [[1.0 * max(j - k, 0) for k in range(3)] for j in range(_ORDERS)]
-        self.factor = xp.asarray(falling, dtype=like.dtype, device=device_of(like))
-        self.power = xp.asarray(left, dtype=like.dtype, device=device_of(like))
-
-    def columns(self, x: Array) -> Array:
-        """Return (..., _ORDERS, 3) for coordinates (...)."""
-        return self.factor * x[..., None, None] ** self.power
+def _falling(orders: int, part: int) -> np.ndarray:
+    """(orders, 3): factor and power of x in the k-th derivative of x^j, j! / (j - k)! x^(j - k)."""
+    j = np.arange(orders)[:, None]
+    if part == 0:
+        return np.concatenate([np.ones_like(j), j, j * (j - 1)], axis=1)
+    return np.maximum(j - np.arange(3), 0)
 
 
 def _weighted_search(

@@ -7,16 +7,10 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .._array import Array, Namespace, device_of
-from ..fft_tools._dft import (
-    angular_frequencies,
-    contract,
-    derivative,
-    dft_basis,
-    fourier_translate,
-    half_weights,
-)
-from ._linalg import inverse, symmetric
+from .._array import Array, Namespace
+from ..fft_tools._dft import contract, dft_basis, fourier_translate, slopes_and_bends
+from ..fft_tools._modes import mode_sums, moment_columns
+from ._linalg import inverse
 from .problem import Options, column
 from .spectrum import power
 
@@ -91,12 +85,7 @@ def fit_at(
 
 def _moments(values: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
     """Return the full-plane sums of values * (2 pi nu)(2 pi nu)^T, (batch, ndim, ndim), of a real even spectrum."""
-    ndim = len(shape)
-    omegas = angular_frequencies(shape, values, xp=xp)
-    columns = [xp.stack([xp.ones_like(o), o, o * o], axis=-1)[None, ...] for o in omegas]
-    half = columns[-1] * half_weights(shape, values, xp=xp)[:, None]
-    table = contract(values, [*columns[:-1], half], xp=xp)
-    return symmetric([[derivative(table, i, j) for j in range(ndim)] for i in range(ndim)], xp=xp)
+    return slopes_and_bends(contract(values, moment_columns(shape, values, xp=xp), xp=xp), xp=xp)[1]
 
 
 def _empirical(spectra: Spectra, offset: Array, weights: Array | None, *, xp: Namespace) -> Array:
@@ -131,21 +120,11 @@ def _white(
     j = slopes * p_m[:, None, None]
     if errors[1] is not None:
         return j
-    modes = _mode_moments(spectra.shape, p_m, xp=xp)
+    modes = mode_sums(spectra.shape, p_m, xp=xp)
     # flat images have no gain
     gain = xp.where(scale == 0, xp.ones_like(scale), scale)
     p_r = _reference_noise(slopes, modes, *sums, p_m / gain**2, math.prod(spectra.shape), xp=xp)
     return j - modes * (gain * p_r)[:, None, None] ** 2
-
-
-def _mode_moments(shape: Sequence[int], like: Array, *, xp: Namespace) -> Array:
-    """Return the sum of (2 pi nu)(2 pi nu)^T over all modes, (1, ndim, ndim): diagonal, as odd terms cancel."""
-    half = half_weights(shape, like, xp=xp)
-    squares = [
-        xp.sum(o * o * (half if i == len(shape) - 1 else 1)) * (math.prod(shape) / shape[i])
-        for i, o in enumerate(angular_frequencies(shape, like, xp=xp))
-    ]
-    return (xp.stack(squares)[:, None] * xp.eye(len(shape), dtype=like.dtype, device=device_of(like)))[None, ...]
 
 
 def _reference_noise(
@@ -155,7 +134,7 @@ def _reference_noise(
 
     The curvature of C holds no noise power, that of the autocorrelation of the reference does; so do their values.
     """
-    g, k, h = (_trace(a, xp=xp) for a in (slopes, modes, hessian))
+    g, k, h = (xp.linalg.trace(a) for a in (slopes, modes, hessian))
     below = n * h - k * cross
     p = (h * rr - g * cross) / xp.where(below < 0, below, -xp.ones_like(below))
     return xp.where(below < 0, xp.minimum(xp.maximum(p, 0.0), most), xp.zeros_like(p))
@@ -165,7 +144,3 @@ def _value(spectra: Spectra, offset: Array, *, xp: Namespace) -> Array:
     """Return N C at the offset, without weights."""
     table = contract(spectra.cross, dft_basis(spectra.shape, offset[..., None], xp=xp), xp=xp)
     return xp.reshape(xp.real(table), (-1,))
-
-
-def _trace(a: Array, *, xp: Namespace) -> Array:
-    return xp.sum(a * xp.eye(a.shape[-1], dtype=a.dtype, device=device_of(a)), axis=(-1, -2))

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._array import Array, Namespace, accumulator_dtype, constant
+from .._array import Array, Namespace, accumulator_dtype
+from .._static import table
 from ..fft_tools._dft import part, rfft
 
 __all__ = [
@@ -68,6 +69,15 @@ def _index(shape: tuple[int, ...], stride: int) -> tuple[np.ndarray, ...]:
     return order, edges, ring.ravel(), weight[order], count
 
 
+def _part(shape: tuple[int, ...], stride: int, which: int) -> np.ndarray:
+    return _index(shape, stride)[which]
+
+
+def _kept(shape: tuple[int, ...], stride: int, which: int, dtype: object, *, like: Array, xp: Namespace) -> Array:
+    large = which in (0, 2, 3)
+    return table(_part, shape, stride, which, dtype=dtype, like=like, large=large, xp=xp)
+
+
 def _stride(shape: Sequence[int]) -> int:
     """Return every how many modes of the first axis radial means look at: a divisor of its length."""
     if len(shape) == 1:
@@ -93,18 +103,18 @@ def sampled_spectrum(image: Array, shape: Sequence[int], *, xp: Namespace) -> Ar
 def radial_mean(values: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Array, Array]:
     """Average (batch, modes...) over rings of constant |nu|: (batch, rings) and the number of modes per ring."""
     stride = _stride(shape)
-    order, edges, _, weight, count = _index(tuple(shape), stride)
     dtype = accumulator_dtype(values, xp=xp)
+    kept = functools.partial(_kept, tuple(shape), stride, like=values, xp=xp)
     # what `sampled_spectrum` gives has the modes alone that count
     values = values[:, ::stride, ...] if values.shape[1] == _modes(shape) else values
     flat = xp.reshape(values, (values.shape[0], -1))
-    w = constant(weight, dtype, values, xp=xp)
-    sums = xp.astype(xp.take(flat, constant(order, xp.int64, values, xp=xp), axis=1), dtype) * w
+    w = kept(3, dtype)
+    sums = xp.astype(xp.take(flat, kept(0, xp.int64), axis=1), dtype) * w
     # `edges` counts the modes up to each ring: prepend 0 to index with it
     upto = xp.cumulative_sum(sums, axis=1, include_initial=True)
-    upto = xp.take(upto, constant(edges, xp.int64, values, xp=xp), axis=1)
+    upto = xp.take(upto, kept(1, xp.int64), axis=1)
     inner = xp.concat([upto[:, 1:], xp.zeros_like(upto[:, :1])], axis=1)
-    n = constant(count, dtype, values, xp=xp)
+    n = kept(4, dtype)
     return (upto - inner) / xp.maximum(n, 1.0), n * stride
 
 
@@ -115,8 +125,8 @@ def _modes(shape: Sequence[int]) -> int:
 
 def spread(rings: Array, shape: Sequence[int], dtype: object, *, xp: Namespace) -> Array:
     """Lay values per ring (batch, rings) over the modes (batch, modes...)."""
-    ring = _index(tuple(shape), _stride(shape))[2]
-    flat = xp.take(xp.astype(rings, dtype), constant(ring, xp.int64, rings, xp=xp), axis=1)
+    ring = _kept(tuple(shape), _stride(shape), 2, xp.int64, like=rings, xp=xp)
+    flat = xp.take(xp.astype(rings, dtype), ring, axis=1)
     return xp.reshape(flat, (rings.shape[0], *shape[:-1], shape[-1] // 2 + 1))
 
 

@@ -6,7 +6,8 @@ import itertools
 import math
 
 from .._array import Array, Namespace, accumulator_dtype, device_of
-from ..fft_tools._dft import along, angular_frequencies, fourier_translate, half_weights, rfft
+from ..fft_tools._dft import along, fourier_translate, rfft
+from ..fft_tools._modes import angular_frequencies, half_weights
 from ._linalg import inverse, symmetric
 from .lattice import Lattice
 from .peaks import argmax, take_at

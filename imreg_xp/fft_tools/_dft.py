@@ -14,22 +14,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .._array import Array, Namespace, accumulator_dtype, complex_dtype, device_of
+from .._array import Array, Namespace, complex_dtype
+from .._static import table
+from ._modes import entries, frequencies, frequency, moving_modes, nyquist, order_columns, taylor_columns
 
 __all__ = [
     "along",
-    "angular_frequencies",
     "axes_of",
     "contract",
     "derivative",
     "dft_basis",
     "fourier_translate",
-    "frequencies",
-    "half_weights",
     "irfft",
     "part",
     "phasor",
     "rfft",
+    "slopes_and_bends",
     "taylor_basis",
     "translate_real_part",
 ]
@@ -48,25 +48,6 @@ def rfft(x: Array, ndim: int, *, xp: Namespace, s: Sequence[int] | None = None) 
 def irfft(spectrum: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
     """Invert `rfft` up to the factor N, which is cheaper to apply to something small."""
     return xp.fft.irfftn(spectrum, s=tuple(shape), axes=axes_of(len(shape)), norm="forward")
-
-
-def frequencies(shape: Sequence[int], like: Array, *, xp: Namespace) -> list[Array]:
-    """Return per axis the frequencies (cycles/pixel) of `rfftn`: full axes, then the half axis."""
-    device = device_of(like)
-    dtype = accumulator_dtype(like, xp=xp)
-    full = [_frequency(n, n, dtype, device, xp=xp) for n in shape[:-1]]
-    n = shape[-1]
-    return [*full, _frequency(n, n // 2 + 1, dtype, device, xp=xp)]
-
-
-def _frequency(n: int, count: int, dtype: object, device: object, *, xp: Namespace) -> Array:
-    # `fftfreq` has no dtype on some libraries; the integers are exact in any
-    j = xp.arange(count, dtype=dtype, device=device)
-    return (j - n * xp.astype(j > (n - 1) // 2, j.dtype) if count == n else j) / n
-
-
-def _nyquist(nu: Array, n: int) -> Array:
-    return abs(nu) * n > n / 2 - 0.25 if n % 2 == 0 else nu > 1.0
 
 
 def dft_basis(
@@ -101,19 +82,11 @@ def dft_basis(
     One array (..., modes, points * orders) per axis; columns run over points, then orders.
     """
     columns = []
-    for axis, (n, nu) in enumerate(zip(shape, frequencies(shape, at, xp=xp), strict=True)):
-        if not half and axis == len(shape) - 1:
-            nu = _frequency(n, n, nu.dtype, device_of(at), xp=xp)
-        top = _nyquist(nu, n) if nyquist else nu > 1.0
-        e = phasor(nu, at[..., axis, :], -1.0 if conjugate else 1.0, xp=xp)
-        dtype = e.dtype
-        first = xp.astype(xp.where(top, xp.zeros_like(nu), (-2 if conjugate else 2) * math.pi * nu), dtype) * 1j
-        value = xp.where(top[:, None], xp.astype(xp.real(e), dtype), e)
-        stack = [value, *(first[:, None] ** order * e for order in range(1, orders))]
-        if half and axis == len(shape) - 1:
-            weight = xp.astype(_half_weight(nu, top, xp=xp), dtype)
-            stack = [s * weight[:, None] for s in stack]
-        columns.append(xp.concat(stack, axis=-1))
+    for axis, n in enumerate(shape):
+        folded = half and axis == len(shape) - 1
+        e = _waves(n, folded, at[..., axis, :], -1 if conjugate else 1, cosine=nyquist, xp=xp)
+        kept = order_columns(n, at, half=folded, orders=orders, conjugate=conjugate, cosine=nyquist, xp=xp)
+        columns.append(xp.reshape(kept * e[..., None, :], (*e.shape[:-1], orders * e.shape[-1])))
     return columns
 
 
@@ -122,50 +95,39 @@ def taylor_basis(shape: Sequence[int], at: Array, orders: int, *, xp: Namespace)
 
     Column j is :math:`(2\pi i\nu)^j e^{2\pi i\nu x} / j!`, with the weights of the half axis.
     """
-    columns = []
-    for axis, (n, nu) in enumerate(zip(shape, frequencies(shape, at, xp=xp), strict=True)):
-        nyquist = _nyquist(nu, n)
-        e = phasor(nu, at[:, axis, None], 1.0, xp=xp)
-        omega = xp.where(nyquist, xp.zeros_like(nu), 2 * math.pi * nu)[:, None]
-        j = xp.arange(1, orders, dtype=nu.dtype, device=device_of(at))
-        steps = xp.astype(omega / j, e.dtype) * 1j
-        value = xp.where(nyquist[:, None], xp.astype(xp.real(e), e.dtype), e)
-        higher = xp.cumulative_prod(steps, axis=-1) * e
-        stack = xp.concat([value, higher], axis=-1)
-        if axis == len(shape) - 1:
-            stack = stack * xp.astype(_half_weight(nu, nyquist, xp=xp), stack.dtype)[:, None]
-        columns.append(stack)
-    return columns
+    last = len(shape) - 1
+    return [
+        column * _waves(n, axis == last, at[:, axis, None], 1, xp=xp)
+        for axis, (n, column) in enumerate(zip(shape, taylor_columns(shape, orders, at, xp=xp), strict=True))
+    ]
 
 
-def _half_weight(nu: Array, nyquist: Array, *, xp: Namespace) -> Array:
-    return xp.where((nu == 0) | nyquist, xp.ones_like(nu), 2 * xp.ones_like(nu))
+def _waves(n: int, half: bool, x: Array, sign: int, *, cosine: bool = True, xp: Namespace) -> Array:
+    """Return exp(± 2 pi i nu x), (..., modes, points), of the modes of one axis, at Nyquist its real part."""
+    n, half = int(n), bool(half)
+    nu = table(frequency, n, half, dtype=x.dtype, like=x, xp=xp)
+    odd = moving_modes(n, half, x, xp=xp) if cosine and n % 2 == 0 else None
+    return phasor(nu, x, sign, odd=odd, xp=xp)
 
 
-def half_weights(shape: Sequence[int], like: Array, *, xp: Namespace) -> Array:
-    """Return the multiplicity (1 or 2) of each mode along the half axis of `rfftn`."""
-    nu = frequencies(shape, like, xp=xp)[-1]
-    return _half_weight(nu, _nyquist(nu, shape[-1]), xp=xp)
+def phasor(nu: Array, x: Array, sign: float, *, odd: Array | None = None, xp: Namespace) -> Array:
+    r"""Return :math:`e^{\pm 2\pi i\nu x}` of shape (..., modes, points), its imaginary part times `odd`.
 
-
-def angular_frequencies(shape: Sequence[int], like: Array, *, xp: Namespace) -> list[Array]:
-    r"""Return per axis :math:`2\pi\nu` with 0 at Nyquist: the multiplier, up to i, of the spectral derivative."""
-    nus = frequencies(shape, like, xp=xp)
-    return [xp.where(_nyquist(nu, n), xp.zeros_like(nu), 2 * math.pi * nu) for n, nu in zip(shape, nus, strict=True)]
-
-
-def phasor(nu: Array, x: Array, sign: float, *, xp: Namespace) -> Array:
-    r"""Return :math:`e^{\pm 2\pi i\nu x}` of shape (..., modes, points).
-
-    The whole cycles are taken off first: a phase of 1000 turns has three digits fewer than one of less than a turn.
+    The whole turns are taken off: without float64 first those of the whole pixels, as a phase of 1000 turns has three
+    digits fewer than one of less than a turn.
     """
-    whole = xp.round(x)[..., None, :]
-    rest = x[..., None, :] - whole
-    turns = nu[:, None] * whole
-    turns = turns - xp.round(turns) + nu[:, None] * rest
+    x = x[..., None, :]
+    if xp.finfo(x.dtype).bits == 64:
+        turns = nu[:, None] * x
+        turns = turns - xp.round(turns)
+    else:
+        whole = xp.round(x)
+        turns = nu[:, None] * whole
+        turns = turns - xp.round(turns) + nu[:, None] * (x - whole)
     angle = (sign * 2 * math.pi) * turns
+    sine = xp.sin(angle) if odd is None else xp.sin(angle) * odd
     cdtype = complex_dtype(angle.dtype, xp=xp)
-    return xp.astype(xp.cos(angle), cdtype) + xp.astype(xp.sin(angle), cdtype) * 1j
+    return xp.astype(xp.cos(angle), cdtype) + xp.astype(sine, cdtype) * 1j
 
 
 def contract(spectrum: Array, columns: Sequence[Array], *, xp: Namespace) -> Array:
@@ -196,15 +158,15 @@ def contract(spectrum: Array, columns: Sequence[Array], *, xp: Namespace) -> Arr
         t = xp.astype(xp.matmul(flat, xp.astype(parts, spectrum.dtype)), last.dtype)
         k = last.shape[-1]
         t = t[..., :k] + 1j * t[..., k:]
-    kept = [last.shape[-1]]
+    batch, sizes = t.shape[0], [last.shape[-1]]
     for axis in range(len(modes) - 2, -1, -1):
-        column = columns[axis]
-        t = xp.reshape(t, (t.shape[0], math.prod(modes[:axis]), modes[axis], math.prod(kept)))
-        t = xp.matrix_transpose(t)
-        t = xp.matmul(t, column[:, None, :, :])
-        kept.append(column.shape[-1])
-    t = xp.reshape(t, (t.shape[0], *kept))
-    return xp.permute_dims(t, (0, *range(len(kept), 0, -1)))
+        column = xp.matrix_transpose(columns[axis])
+        t = xp.reshape(t, (batch, *modes[:axis], modes[axis], math.prod(sizes)))
+        column = xp.reshape(column, (column.shape[0], *(1,) * axis, *column.shape[1:])) if axis else column
+        t = xp.matmul(column, t)
+        batch = t.shape[0]
+        sizes.insert(0, column.shape[-2])
+    return xp.reshape(t, (batch, *sizes))
 
 
 def fourier_translate(spectrum: Array, offset: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
@@ -218,9 +180,8 @@ def fourier_translate(spectrum: Array, offset: Array, shape: Sequence[int], *, x
         d in pixels, (batch or 1, ndim), accumulator dtype.
     """
     ndim = len(shape)
-    for axis, (n, nu) in enumerate(zip(shape, frequencies(shape, offset, xp=xp), strict=True)):
-        e = phasor(nu, offset[:, axis, None], -1.0, xp=xp)[..., 0]
-        e = xp.where(_nyquist(nu, n), xp.astype(xp.real(e), e.dtype), e)
+    for axis, n in enumerate(shape):
+        e = _waves(n, axis == ndim - 1, offset[:, axis, None], -1, xp=xp)
         e = xp.reshape(xp.astype(e, spectrum.dtype), (e.shape[0], *along(n=e.shape[1], axis=axis, ndim=ndim)))
         spectrum = spectrum * e
     return spectrum
@@ -241,7 +202,7 @@ def translate_real_part(spectrum: Array, offset: Array, shape: Sequence[int], *,
     """
     turn = 1.0
     for axis, (n, nu) in enumerate(zip(shape, frequencies(shape, offset, xp=xp), strict=True)):
-        top = _nyquist(nu, n)
+        top = nyquist(int(n), axis == len(shape) - 1, nu, xp=xp)
         # the half axis has its Nyquist mode at +1/2, the others at -1/2
         e = phasor(xp.where(top, -abs(nu), nu), offset[axis : axis + 1], -1.0, xp=xp)[:, 0]
         laid = along(n=e.shape[0], axis=axis, ndim=len(shape))
@@ -253,6 +214,15 @@ def translate_real_part(spectrum: Array, offset: Array, shape: Sequence[int], *,
 def derivative(table: Array, *axes: int) -> Array:
     """Pick the mixed derivative along `axes` from a table (batch, orders, ..., orders) made by `dft_basis` columns."""
     return table[(slice(None), *(axes.count(a) for a in range(table.ndim - 1)))]
+
+
+def slopes_and_bends(values: Array, *, xp: Namespace) -> tuple[Array, Array]:
+    """Pick all first (batch, ndim) and second derivatives (batch, ndim, ndim) from a table of 3 orders per axis."""
+    ndim = values.ndim - 1
+    flat = xp.reshape(values, (values.shape[0], 3**ndim))
+    first, second = (table(entries, ndim, order, dtype=xp.int64, like=values, xp=xp) for order in (1, 2))
+    bends = xp.take(flat, second, axis=1)
+    return xp.take(flat, first, axis=1), xp.reshape(bends, (-1, ndim, ndim))
 
 
 def part(x: Array, axis: int, start: int | None, stop: int | None) -> Array:

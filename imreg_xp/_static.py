@@ -1,0 +1,54 @@
+"""Tables that depend on shapes alone: made on the host, kept beside the arrays that they are used with."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import numpy as np
+
+from ._array import Array, Namespace, device_of, may_be_kept
+
+__all__ = ["table"]
+
+
+class _Place:
+    """A device, compared by its name: not every library's devices can be hashed."""
+
+    def __init__(self, device: Any) -> None:
+        self.device, self._name = device, str(device)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Place) and self._name == other._name
+
+    def __hash__(self) -> int:
+        return hash(self._name)
+
+
+def _made(make: Callable[..., np.ndarray], args: tuple[Hashable, ...], dtype: Any, place: _Place, xp: Namespace) -> Any:
+    host = make(*args)
+    host.flags.writeable = False
+    return xp.asarray(host, dtype=dtype, device=place.device)
+
+
+_small = functools.lru_cache(maxsize=1024)(_made)
+_large = functools.lru_cache(maxsize=24)(_made)
+
+
+def table(
+    make: Callable[..., np.ndarray],
+    *args: Hashable,
+    dtype: Any,
+    like: Array,
+    large: bool = False,
+    xp: Namespace,
+) -> Array:
+    """Return the array ``make(*args)``, made by a function of the host, beside `like`; it must not be written to.
+
+    It is made once, uploaded once, and kept; of `large` ones, as large as images, only a few.
+    """
+    place = _Place(device_of(like))
+    if not may_be_kept(like):
+        return _made(make, args, dtype, place, xp)
+    return (_large if large else _small)(make, args, dtype, place, xp)

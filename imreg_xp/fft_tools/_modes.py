@@ -1,0 +1,138 @@
+r"""Tables of the modes of `rfftn`, one axis at a time.
+
+`half` tells the last axis, of which `rfftn` keeps half. The Nyquist mode of an even axis is its own conjugate: it moves
+by a cosine and has no derivative.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from .._array import Array, Namespace, accumulator_dtype, complex_dtype
+from .._static import table
+
+__all__ = [
+    "angular_frequencies",
+    "entries",
+    "frequencies",
+    "frequency",
+    "half_weights",
+    "mode_sums",
+    "moment_columns",
+    "moving_modes",
+    "nyquist",
+    "order_columns",
+    "taylor_columns",
+]
+
+
+def frequency(n: int, half: bool) -> np.ndarray:
+    """Return the frequencies of one axis, on the host."""
+    return np.fft.rfftfreq(n) if half else np.fft.fftfreq(n)
+
+
+def _nyquist(n: int, half: bool) -> np.ndarray:
+    return 2 * abs(frequency(n, half)) == (1.0 if n % 2 == 0 else 2.0)
+
+
+def _moving(n: int, half: bool) -> np.ndarray:
+    return 1.0 - _nyquist(n, half)[:, None]
+
+
+def _angular(n: int, half: bool) -> np.ndarray:
+    return 2 * math.pi * np.where(_nyquist(n, half), 0.0, frequency(n, half))
+
+
+def _multiplicity(n: int, cosine: bool = True) -> np.ndarray:
+    single = (frequency(n, True) == 0) | (cosine & _nyquist(n, True))
+    return np.where(single, 1.0, 2.0)
+
+
+def _orders(n: int, half: bool, orders: int, sign: int, cosine: bool) -> np.ndarray:
+    """(modes, orders, 1): (sign 2 pi i nu)^order, with the weights of the half axis."""
+    omega = _angular(n, half) if cosine else 2 * math.pi * frequency(n, half)
+    weight = _multiplicity(n, cosine) if half else np.ones(n)
+    return ((sign * 1j * omega[:, None]) ** np.arange(orders) * weight[:, None])[..., None]
+
+
+def _taylor(n: int, half: bool, orders: int) -> np.ndarray:
+    """(modes, orders): (2 pi i nu)^order / order!, with the weights of the half axis."""
+    steps = _angular(n, half)[:, None] * 1j / np.arange(1, orders)
+    series = np.cumprod(np.concatenate([np.ones((len(steps), 1)), steps], axis=1), axis=1)
+    return series * (_multiplicity(n)[:, None] if half else 1.0)
+
+
+def _moments(n: int, half: bool) -> np.ndarray:
+    """(1, modes, 3): 1, omega and omega^2 with the weights of the half axis."""
+    columns = _angular(n, half)[:, None] ** np.arange(3)
+    return (columns * (_multiplicity(n)[:, None] if half else 1.0))[None]
+
+
+def _sums(shape: tuple[int, ...]) -> np.ndarray:
+    """(1, ndim, ndim): the sum of (2 pi nu)(2 pi nu)^T over all modes; odd terms cancel."""
+    return np.diag([math.prod(shape) / n * np.sum(_angular(n, False) ** 2) for n in shape])[None]
+
+
+def _axes(shape: Sequence[int]) -> list[tuple[int, bool]]:
+    return [(int(n), axis == len(shape) - 1) for axis, n in enumerate(shape)]
+
+
+def frequencies(shape: Sequence[int], like: Array, *, xp: Namespace) -> list[Array]:
+    """Return per axis the frequencies (cycles/pixel) of `rfftn`: full axes, then the half axis."""
+    dtype = accumulator_dtype(like, xp=xp)
+    return [table(frequency, *axis, dtype=dtype, like=like, xp=xp) for axis in _axes(shape)]
+
+
+def angular_frequencies(shape: Sequence[int], like: Array, *, xp: Namespace) -> list[Array]:
+    r"""Return per axis :math:`2\pi\nu` with 0 at Nyquist: the multiplier, up to i, of the spectral derivative."""
+    dtype = accumulator_dtype(like, xp=xp)
+    return [table(_angular, *axis, dtype=dtype, like=like, xp=xp) for axis in _axes(shape)]
+
+
+def nyquist(n: int, half: bool, like: Array, *, xp: Namespace) -> Array:
+    """Return which modes of an axis are at Nyquist."""
+    return table(_nyquist, n, half, dtype=xp.bool, like=like, xp=xp)
+
+
+def moving_modes(n: int, half: bool, like: Array, *, xp: Namespace) -> Array:
+    """Return 0 for modes at Nyquist and 1 for others, (modes, 1)."""
+    return table(_moving, n, half, dtype=accumulator_dtype(like, xp=xp), like=like, xp=xp)
+
+
+def half_weights(shape: Sequence[int], like: Array, *, xp: Namespace) -> Array:
+    """Return the multiplicity (1 or 2) of each mode along the half axis of `rfftn`."""
+    return table(_multiplicity, int(shape[-1]), dtype=accumulator_dtype(like, xp=xp), like=like, xp=xp)
+
+
+def order_columns(
+    n: int, like: Array, *, half: bool, orders: int, conjugate: bool, cosine: bool, xp: Namespace
+) -> Array:
+    r"""Return (modes, orders, 1): what derivatives multiply :math:`e^{\pm 2\pi i\nu x}` by; `cosine` at Nyquist."""
+    dtype = complex_dtype(accumulator_dtype(like, xp=xp), xp=xp)
+    return table(_orders, n, half, orders, -1 if conjugate else 1, cosine, dtype=dtype, like=like, xp=xp)
+
+
+def taylor_columns(shape: Sequence[int], orders: int, like: Array, *, xp: Namespace) -> list[Array]:
+    r"""Return per axis (modes, orders): :math:`(2\pi i\nu)^j / j!`, with the weights of the half axis."""
+    dtype = complex_dtype(accumulator_dtype(like, xp=xp), xp=xp)
+    return [table(_taylor, *axis, orders, dtype=dtype, like=like, xp=xp) for axis in _axes(shape)]
+
+
+def moment_columns(shape: Sequence[int], like: Array, *, xp: Namespace) -> list[Array]:
+    r"""Return per axis (1, modes, 3): powers 0, 1 and 2 of :math:`2\pi\nu`, with the weights of the half axis."""
+    dtype = accumulator_dtype(like, xp=xp)
+    return [table(_moments, *axis, dtype=dtype, like=like, xp=xp) for axis in _axes(shape)]
+
+
+def mode_sums(shape: Sequence[int], like: Array, *, xp: Namespace) -> Array:
+    r"""Return the sum of :math:`(2\pi\nu)(2\pi\nu)^T` over all modes, (1, ndim, ndim)."""
+    return table(_sums, tuple(map(int, shape)), dtype=accumulator_dtype(like, xp=xp), like=like, xp=xp)
+
+
+def entries(ndim: int, order: int) -> np.ndarray:
+    """Return where a flat table of 3 orders per axis holds the derivatives of `order` 1 or 2, on the host."""
+    unit = 3 ** np.arange(ndim - 1, -1, -1)
+    return unit if order == 1 else np.add.outer(unit, unit).ravel()
