@@ -38,7 +38,8 @@ def on_image(
         found = registered(image, block.images, here, ndim=ndim, finite=finite(block) if finite else None)
         parts.append([field[: block.size, ...] for field in found])
         advance(block.size)
-    return Registration(*(stack.xp.concat(list(field), axis=0) for field in zip(*parts, strict=True)))
+    fields = zip(*parts, strict=True)
+    return Registration(*(stack.xp.concat(list(x), axis=0) if len(x) > 1 else x[0] for x in fields))
 
 
 class _Finite:

@@ -72,6 +72,8 @@ HOST_CONSTANTS = {
     f"{PACKAGE}.fft_tools._modes": "static tables of the modes of an axis, from its length",
     f"{PACKAGE}._engine._linalg": "a static table of signs",
     f"{PACKAGE}._engine.periodic": "static tables of powers",
+    f"{PACKAGE}._engine.peaks": "static tables of sizes and limits",
+    f"{PACKAGE}._engine.result": "a static table of limits",
     f"{PACKAGE}._engine.spectrum": "static tables of the rings of a spectrum, from its shape",
 }
 

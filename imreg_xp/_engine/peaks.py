@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from .._array import Array, Namespace, accumulator_dtype, device_of
+from .._static import table
 from ..fft_tools._dft import along
 
 __all__ = ["argmax", "lags", "peak_within", "take_at"]
+
+_SMALL = 4096  # values of a map that one thread block of a GPU goes through at once
 
 
 def argmax(values: Array, *, xp: Namespace) -> Array:
@@ -16,15 +21,22 @@ def argmax(values: Array, *, xp: Namespace) -> Array:
 
     Row maxima first, then the row: a batched argmax over whole maps is one thread block per map on a GPU.
     """
-    shape = values.shape[1:]
-    rows = xp.reshape(values, (values.shape[0], -1, shape[-1]))
-    best = xp.argmax(xp.max(rows, axis=-1), axis=-1)
-    row = xp.take_along_axis(rows, best[:, None, None], axis=1)[:, 0, :]
-    index = [xp.argmax(row, axis=-1)]
-    for n in shape[-2:0:-1]:
+    batch, shape = values.shape[0], values.shape[1:]
+    if math.prod(shape) <= _SMALL:
+        best = xp.argmax(xp.reshape(values, (batch, -1)), axis=-1)
+        index = []
+        within = shape
+    else:
+        rows = xp.reshape(values, (batch, -1, shape[-1]))
+        best = xp.argmax(xp.max(rows, axis=-1), axis=-1)
+        first = xp.arange(batch, dtype=best.dtype, device=device_of(best)) * rows.shape[1]
+        row = xp.take(xp.reshape(rows, (-1, shape[-1])), first + best, axis=0)
+        index = [xp.argmax(row, axis=-1)]
+        within = shape[:-1]
+    for n in within[:0:-1]:
         index.append(best % n)
         best = best // n
-    if len(shape) > 1:
+    if within:
         index.append(best)
     return xp.stack(index[::-1], axis=-1)
 
@@ -40,10 +52,9 @@ def take_at(values: Array, index: Array, *, xp: Namespace) -> Array:
 
 def lags(index: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
     """Turn indices of a correlation map into signed lags (accumulator dtype) in [-n/2, n/2)."""
-    dtype = accumulator_dtype(index, xp=xp)
-    n = xp.asarray(list(shape), dtype=dtype, device=device_of(index))
-    lag = xp.astype(index, dtype)
-    return xp.where(lag > (n - 1) // 2, lag - n, lag)
+    n = table(np.asarray, tuple(map(int, shape)), dtype=index.dtype, like=index, xp=xp)
+    lag = xp.where(2 * index >= n, index - n, index)
+    return xp.astype(lag, accumulator_dtype(index, xp=xp))
 
 
 def peak_within(values: Array, limits: Sequence[float], *, xp: Namespace) -> tuple[Array, Array]:
@@ -59,6 +70,6 @@ def peak_within(values: Array, limits: Sequence[float], *, xp: Namespace) -> tup
             near = xp.reshape((lag <= k) | (lag >= size - k), along(n=size, axis=axis, ndim=len(shape)))
             values = xp.where(near, values, xp.full_like(values, -math.inf))
     lag = lags(argmax(values, xp=xp), shape, xp=xp)
-    edge = [k if 2 * k + 1 < size else math.inf for size, k in zip(shape, reach, strict=True)]
-    on_border = xp.any(abs(lag) >= xp.asarray(edge, dtype=lag.dtype, device=device_of(lag)), axis=-1)
-    return lag, on_border
+    edge = tuple(k if 2 * k + 1 < size else math.inf for size, k in zip(shape, reach, strict=True))
+    edges = table(np.asarray, edge, dtype=lag.dtype, like=lag, xp=xp)
+    return lag, xp.any(abs(lag) >= edges, axis=-1)

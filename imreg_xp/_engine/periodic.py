@@ -36,7 +36,7 @@ from .spectrum import Rings, ml_weights, power, radial_mean, spread, white_floor
 __all__ = ["solve"]
 
 _NEWTON_STEPS = 3
-_FINE = 8  # samples per pixel of the local grid
+_FINE = 16  # samples per pixel of the local grid
 _REACH = 1.0  # pixels it reaches around the whole-pixel peak
 _ORDERS = 28  # Taylor coefficients per axis: (1.25 pi)^28 / 28! = 1e-13
 
@@ -110,14 +110,14 @@ def _refined(cross: Array, lag: Array, shape: Sequence[int], *, xp: Namespace) -
     factor, power = (table(_falling, _ORDERS, part, dtype=lag.dtype, like=lag, xp=xp) for part in range(2))
     best = argmax(contract(taylor, [values] * ndim, xp=xp), xp=xp)
     offset = (xp.astype(best, lag.dtype) - count) / _FINE
-    for k in range(_NEWTON_STEPS + 1):
+    for _ in range(_NEWTON_STEPS):
         columns = factor * offset[..., None, None] ** power
         here = contract(taylor, [columns[:, i, ...] for i in range(ndim)], xp=xp)
         slope, bend = slopes_and_bends(here, xp=xp)
         step = xp.matmul(inverse(-bend, xp=xp), slope[..., None])[..., 0]
         step = xp.where(xp.isfinite(step), xp.minimum(xp.maximum(step, -0.25), 0.25), 0.0)
-        if k < _NEWTON_STEPS:
-            offset = offset + step
+        offset = offset + step
+    # value and curvature before the last step: it is 1e-5 pixels or, where it is not small, no convergence
     return Peak(lag + offset, step, derivative(here), -bend)
 
 

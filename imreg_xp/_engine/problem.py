@@ -59,7 +59,7 @@ def column(a: Array, like: Array, *, xp: Namespace) -> Array:
 
 def inner(a: Array, b: Array, acc: Any, *, xp: Namespace) -> Array:
     """Return sum_x a b, (batch,): row sums in the dtype of the images, their sum in `acc`."""
-    rows = xp.vecdot(a, b)
+    rows = xp.matmul(a[..., None, :], b[..., :, None])[..., 0, 0]
     return xp.sum(rows, axis=tuple(range(1, rows.ndim)), dtype=acc) if rows.ndim > 1 else xp.astype(rows, acc)
 
 

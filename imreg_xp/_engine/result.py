@@ -6,7 +6,10 @@ import enum
 import math
 from typing import Any, NamedTuple
 
-from .._array import Array, Namespace, device_of
+import numpy as np
+
+from .._array import Array, Namespace
+from .._static import table
 from .problem import Norm
 
 __all__ = ["Registration", "Status", "finish"]
@@ -75,41 +78,36 @@ def finish(
 
     `offset` is how far `moving` lies from the reference, `step` the last correction of it.
     """
-    unit = xp.eye(offset.shape[-1], dtype=covariance.dtype, device=device_of(covariance))
-    variance = xp.sum(covariance * unit, axis=-1)
-    ok = xp.all(xp.isfinite(variance) & (variance >= 0), axis=-1) & xp.isfinite(scale)
-    error = xp.sqrt(xp.where(ok[:, None], variance, xp.zeros_like(variance)))
+    variance = xp.linalg.diagonal(covariance)
+    ok = xp.all(variance >= 0, axis=-1) & xp.isfinite(scale + xp.sum(variance, axis=-1))
+    error = xp.sqrt(xp.maximum(variance, 0.0))
     still_moving = xp.any(abs(step) > xp.maximum(_STEP_IN_ERRORS * error, _STEP), axis=-1)
-    far = xp.asarray(list(limits), dtype=offset.dtype, device=device_of(offset))
+    far = table(np.asarray, tuple(limits), dtype=offset.dtype, like=offset, xp=xp)
     few = flags[Status.TOO_FEW_VALID]
     # no pixels are no flat image, and what cannot be aligned at all says that alone
     flat = flags[Status.FLAT_IMAGE] & ~few
-    hopeful = ~(flat | few)
     raised = {
-        Status.TOO_FEW_VALID: few,
-        Status.FLAT_IMAGE: flat,
-        Status.NOT_CONVERGED: hopeful & (flags[Status.NOT_CONVERGED] | still_moving | ~ok),
-        Status.SEARCH_BORDER: hopeful & (flags[Status.SEARCH_BORDER] | xp.any(abs(offset) > far, axis=-1)),
+        Status.NOT_CONVERGED: flags[Status.NOT_CONVERGED] | still_moving | ~ok,
+        Status.SEARCH_BORDER: flags[Status.SEARCH_BORDER] | xp.any(abs(offset) > far, axis=-1),
     }
-    status = xp.zeros(offset.shape[:1], dtype=xp.int32, device=device_of(offset))
-    for flag, where in raised.items():
-        status = status + flag.value * xp.astype(where, xp.int32)
-    good = status == 0
+    fitted = sum(flag.value * xp.astype(where, xp.int32) for flag, where in raised.items())
+    status = xp.where(few, int(Status.TOO_FEW_VALID), xp.where(flat, int(Status.FLAT_IMAGE), fitted))
     mean_r, top_r, mean_m, top_m = norms[0].mean, norms[0].top, norms[1].mean, norms[1].top
     scale = scale * top_m / top_r
+    level = mean_m + top_m * background - scale * mean_r
+    numbers = [-offset, error, covariance, scale, level, chi2, dof, overlap]
+    return Registration(*_only_good(numbers, status, dtype, xp=xp), status)
 
-    def only_good(x: Array) -> Array:
-        keep = xp.reshape(good, (-1,) + (1,) * (x.ndim - 1))
-        return xp.astype(xp.where(keep, x, xp.full_like(x, math.nan)), dtype)
 
-    return Registration(
-        shift=only_good(-offset),
-        shift_err=only_good(error),
-        covariance=only_good(covariance),
-        scale=only_good(scale),
-        background=only_good(mean_m + top_m * background - scale * mean_r),
-        chi2=only_good(chi2),
-        dof=only_good(dof),
-        overlap=only_good(overlap),
-        status=status,
-    )
+def _only_good(numbers: list[Array], status: Array, dtype: Any, *, xp: Namespace) -> list[Array]:
+    """Return per-item numbers (batch, ...) in `dtype`, NaN where the status is not 0: all of them at once."""
+    batch = status.shape[0]
+    flat = [xp.broadcast_to(xp.reshape(x, (x.shape[0], -1)), (batch, math.prod(x.shape[1:]))) for x in numbers]
+    packed = xp.concat(flat, axis=1)
+    packed = xp.astype(xp.where((status == 0)[:, None], packed, math.nan), dtype)
+    parts, start = [], 0
+    for x, columns in zip(numbers, flat, strict=True):
+        stop = start + columns.shape[1]
+        parts.append(xp.reshape(packed[:, start:stop], (batch, *x.shape[1:])))
+        start = stop
+    return parts
