@@ -1,4 +1,4 @@
-"""The command line: ``imreg-xp register`` and ``imreg-xp demo``.
+"""The command line: ``imreg-xp register``, ``imreg-xp stack`` and ``imreg-xp demo``.
 
 What needs astropy, reproject or matplotlib is imported by the command that runs, so that ``--help`` is quick.
 """
@@ -6,7 +6,7 @@ What needs astropy, reproject or matplotlib is imported by the command that runs
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,16 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .FITS_tools import Alignment
 
-__all__ = ["BadInput", "Job", "demo", "main", "register", "run"]
+__all__ = ["BadInput", "Job", "demo", "main", "register", "run", "stack"]
 
 
 # what the library calls the things that have another name here
-_OPTIONS = {"`moving_err`": "--err", "`reference_err`": "--ref-err", "`max_shift`": "--max-shift"}
+_OPTIONS = {
+    "`moving_err`": "--err",
+    "`reference_err`": "--ref-err",
+    "`max_shift`": "--max-shift",
+    "`window`": "--window",
+}
 
 
 class BadInput(click.ClickException):
@@ -68,14 +73,23 @@ def _one_line() -> Iterator[None]:
         raise BadInput(message) from error
 
 
-def _check_outputs(job: Job) -> None:
-    """Refuse outputs that would destroy something or cannot be written, before any work is done."""
-    given = [p for p in (job.reference, job.moving, job.err, job.ref_err) if p]
+def _check_outputs(
+    inputs: Iterable[str | None],
+    outputs: Iterable[tuple[str, str | None]],
+    *,
+    overwrite: bool,
+    kept: Iterable[str] = (),
+) -> None:
+    """Refuse outputs that would destroy something or cannot be written, before any work is done.
+
+    `outputs` are options and files; those in `kept` may exist.
+    """
+    given = [p for p in inputs if p]
     given += [p.rpartition("[")[0] for p in given if p.endswith("]")]
-    inputs = [p.resolve() for p in map(Path.expanduser, map(Path, given)) if p.is_file()]
-    outputs = {"--out": job.out, "--wcs-out": job.wcs_out, "--plot": job.plot}
-    seen: set[Path] = set()
-    for option, name in outputs.items():
+    files = [p for p in map(Path.expanduser, map(Path, given)) if p.is_file()]
+    names, same, seen = {p.resolve() for p in files}, {_identity(p) for p in files}, set[Path]()
+    may_exist = set(kept)
+    for option, name in outputs:
         if name is None:
             continue
         path = Path(name)
@@ -84,11 +98,11 @@ def _check_outputs(job: Job) -> None:
             problem = "is a directory"
         elif not path.parent.is_dir():
             problem = f"there is no directory {path.parent}"
-        elif path.resolve() in inputs or any(path.exists() and path.samefile(p) for p in inputs):
+        elif path.resolve() in names or (path.exists() and _identity(path) in same):
             problem = "is one of the inputs"
         elif path.resolve() in seen:
             problem = "is asked for twice"
-        elif path.exists() and not job.overwrite:
+        elif path.exists() and not overwrite and name not in may_exist:
             problem = "exists; --overwrite replaces it"
         if problem is not None:
             msg = f"{option} {name}: {problem}"
@@ -96,17 +110,23 @@ def _check_outputs(job: Job) -> None:
         seen.add(path.resolve())
 
 
-def _plotter(job: Job) -> Any:
+def _identity(path: Path) -> tuple[int, int]:
+    """Return what two names of one file have in common."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _plotter(plot: str | None) -> Any:
     """Return the plotting module, if it is needed."""
-    if job.plot is None:
+    if plot is None:
         return None
     try:
         from . import plotting
     except ImportError as error:
         msg = "--plot needs matplotlib, the extra `plot` of this package: pip install 'imreg-xp[plot]'"
         raise BadInput(msg) from error
-    if Path(job.plot).suffix.lower() not in plotting.SUFFIXES:
-        msg = f"--plot {job.plot}: the name must end in one of {', '.join(plotting.SUFFIXES)}"
+    if Path(plot).suffix.lower() not in plotting.SUFFIXES:
+        msg = f"--plot {plot}: the name must end in one of {', '.join(plotting.SUFFIXES)}"
         raise BadInput(msg)
     return plotting
 
@@ -119,8 +139,9 @@ def run(job: Job) -> Alignment:
     click.ClickException
         An input cannot be used or an output cannot be written; exit code 2.
     """
-    _check_outputs(job)
-    plotting = _plotter(job)
+    outputs = (("--out", job.out), ("--wcs-out", job.wcs_out), ("--plot", job.plot))
+    _check_outputs((job.reference, job.moving, job.err, job.ref_err), outputs, overwrite=job.overwrite)
+    plotting = _plotter(job.plot)
     from . import FITS_tools
     from .FITS_tools.write import save_aligned, save_corrected
 
@@ -139,14 +160,14 @@ def run(job: Job) -> Alignment:
         )
         if not alignment.found:
             return alignment
-        with ExitStack() as outputs:
+        with ExitStack() as whole:
             if job.out is not None:
-                save_aligned(alignment, outputs.enter_context(FITS_tools.atomic(job.out)))
+                save_aligned(alignment, whole.enter_context(FITS_tools.atomic(job.out)))
             if job.wcs_out is not None:
-                save_corrected(alignment, outputs.enter_context(FITS_tools.atomic(job.wcs_out)))
+                save_corrected(alignment, whole.enter_context(FITS_tools.atomic(job.wcs_out)))
             if job.plot is not None:
                 figure = _figure(plotting, alignment, job)
-                figure.savefig(outputs.enter_context(FITS_tools.atomic(job.plot)), dpi=130)
+                figure.savefig(whole.enter_context(FITS_tools.atomic(job.plot)), dpi=130)
     return alignment
 
 
@@ -216,6 +237,58 @@ def register(context: click.Context, /, *, as_json: bool, **options: Any) -> Non
     else:
         click.echo("\n".join(as_lines(alignment)))
     context.exit(0 if alignment.found else 1)
+
+
+@main.command()
+@click.argument("frames", nargs=-1, required=True)
+@click.option(
+    "--reference",
+    metavar="POLICY|FILE",
+    default="first",
+    show_default=True,
+    help="first, mean, previous, all-pairs or joint: how frames are aligned to each other; or an image to align to.",
+)
+@click.option("--err", metavar="FILE|NUMBER", help="1 sigma errors of each frame. Default: estimated from residuals.")
+@click.option("--ref-err", metavar="FILE|NUMBER", help="1 sigma errors of a reference FILE. Default: none.")
+@click.option("--hdu", metavar="X", help="HDU of the frames, by number or NAME[,VERSION]. Default: first 2-D image.")
+@click.option("--plane", type=click.IntRange(min=0), help="Plane of cubes to use, from 0.")
+@click.option("--boundary", type=click.Choice(["overlap", "wrap"]), default="overlap", show_default=True)
+@click.option("--max-shift", type=float, metavar="N", help="Largest shift of one registration along each axis, pixels.")
+@click.option("--noise", type=click.Choice(["correlated", "white"]), default="correlated", show_default=True)
+@click.option("--window", type=int, default=4, show_default=True, help="How many frames back all-pairs looks.")
+@click.option("--out", metavar="DIR", help="Write each frame, resampled onto the reference, as DIR/NAME_aligned.fits.")
+@click.option("--table", metavar="T.ecsv", help="Write the shifts; kept whole and up to date while the command runs.")
+@click.option("--coadd", metavar="MEAN.fits", help="Write the mean of the aligned frames, its variance and coverage.")
+@click.option("--plot", metavar="P.png", help="Draw the shifts against frame number, or time.")
+@click.option("--resume", is_flag=True, help="Go on where the run that wrote the table stopped.")
+@click.option("--overwrite", is_flag=True, help="Replace output files that exist.")
+@click.pass_context
+def stack(context: click.Context, /, **options: Any) -> None:
+    """Find the shifts of many FITS images of one size.
+
+    Frames are compared pixel by pixel: coordinates in their headers are not looked at, and nothing is reprojected. The
+    shift of a frame, with 1 sigma errors, is what to apply to it so that it matches the reference: a file, or the first
+    frame that can be used. A frame that cannot be used gets a row that says why, and the others go on.
+
+    Any file may be given as FILE[HDU]. Exit code: 0 all frames aligned, 1 some frame has no reliable shift, 2 bad input.
+    """
+    with _one_line():
+        from .stack_command import StackJob, StackRun, outputs
+
+        job = StackJob(**options)
+        files, kept = outputs(job)
+        inputs = (*job.frames, job.reference, job.err, job.ref_err)
+        _check_outputs(inputs, files, overwrite=job.overwrite, kept=kept)
+        plotting = _plotter(job.plot)
+        try:
+            rows = StackRun(job).run(plotting)
+        except KeyboardInterrupt:
+            click.echo("interrupted" + (f"; {job.table} is whole, --resume goes on" if job.table else ""), err=True)
+            context.exit(130)
+    from .FITS_tools.shift_table import as_text
+
+    click.echo("\n".join(map(as_text, rows)))
+    context.exit(0 if all(row.ok for row in rows) else 1)
 
 
 @main.command()

@@ -23,10 +23,12 @@ from .sky import Correction, corrected_wcs, units_per_degree
 
 __all__ = [
     "aligned_image",
+    "aligned_lines",
     "atomic",
     "corrected_header",
     "save_aligned",
     "save_corrected",
+    "sweep",
     "write_aligned",
     "write_corrected",
 ]
@@ -55,6 +57,13 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def sweep(folder: Path, pattern: str) -> None:
+    """Remove what `atomic` left in a folder, of files called like `pattern`, in runs that were killed."""
+    for leftover in folder.glob(f".{'[0-9a-f]' * 8}-{pattern}"):
+        with suppress(OSError):
+            leftover.unlink()
 
 
 def aligned_image(alignment: Alignment, *, corrected: bool = True) -> np.ndarray:
@@ -124,9 +133,16 @@ def save_aligned(alignment: Alignment, path: Path) -> None:
         for key in _KEPT:
             if moving.header is not None and moving.header.get(key) not in (None, ""):
                 header[key] = (moving.header[key], moving.header.comments[key])
-        for line in (f"{_ascii(moving.name)} resampled onto {_ascii(reference.name)}", *_history(alignment)):
-            header["HISTORY"] = f"imreg-xp {__version__}: {line}"
+        for line in aligned_lines(alignment):
+            header["HISTORY"] = line
         fits.PrimaryHDU(aligned_image(alignment), header).writeto(path)
+
+
+def aligned_lines(alignment: Alignment) -> list[str]:
+    """Return what `save_aligned` tells in HISTORY."""
+    reference, moving = alignment.reference, alignment.moving
+    what = f"{_ascii(moving.name)} resampled onto {_ascii(reference.name)}"
+    return [f"imreg-xp {__version__}: {line}" for line in (what, *_history(alignment))]
 
 
 def _ascii(text: str) -> str:

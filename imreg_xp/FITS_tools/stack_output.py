@@ -1,0 +1,92 @@
+"""Writing what is made of many frames: each on the pixels of the reference, and their mean."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from .. import Coadd
+from .._version import __version__
+from .align import Alignment
+from .load import FitsImage
+from .reprojecting import plane_of
+from .shift_table import ShiftRow, as_registration
+from .write import aligned_lines, atomic, save_aligned
+
+__all__ = ["is_aligned_frame", "save_coadd", "write_aligned_frame"]
+
+
+def write_aligned_frame(reference: FitsImage, frame: FitsImage, row: ShiftRow, path: Path, *, keep: bool) -> None:
+    """Write a frame on the pixels of the reference; with `keep`, unless a file that says so of itself is there.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    one = as_registration([row])
+    alignment = Alignment(
+        reference=reference,
+        moving=frame,
+        registration=type(one)(*(field[0, ...] for field in one)),
+        compared=(plane_of(reference), plane_of(frame)),
+        reprojected=False,
+        systems=None,
+        sky=None,
+        correction=None,
+        notes=(),
+    )
+    if keep and path.exists() and _squeezed(aligned_lines(alignment)) == _history(path):
+        return
+    with atomic(path) as temporary:
+        save_aligned(alignment, temporary)
+
+
+def is_aligned_frame(path: Path, name: str) -> bool:
+    """Tell whether a file is what this version made of the frame `name`, whatever the shift was."""
+    bare = name.rpartition("[")[0] if name.endswith("]") else name
+    return _history(path).startswith(_squeezed([f"imreg-xp {__version__}: {bare}"]))
+
+
+def _history(path: Path) -> str:
+    """Return the HISTORY of a file; nothing if there is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            header = fits.getheader(path)
+        except Exception:  # noqa: BLE001  (no FITS file: astropy raises what it likes)
+            return ""
+    return _squeezed(header["HISTORY"]) if "HISTORY" in header else ""
+
+
+def _squeezed(lines: object) -> str:
+    """Return lines without blanks, some of which are lost where cards end."""
+    return "".join("".join(map(str, lines)).split())  # type: ignore[call-overload]
+
+
+def save_coadd(mean: Coadd, reference: FitsImage, used: int, path: Path) -> None:
+    """Write the mean of `used` frames with VARIANCE and COVERAGE, in the coordinates of the reference.
+
+    `path` is a name that `atomic` gave.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        header = fits.Header() if reference.wcs is None else reference.wcs.to_header(relax=True)
+        unit = reference.header.get("BUNIT") if reference.header is not None else None
+        parts = []
+        for name, pixels, bunit in (
+            ("MEAN", mean.mean, unit),
+            ("VARIANCE", mean.variance, f"({unit})2" if unit else None),
+            ("COVERAGE", mean.coverage.astype(np.int32), None),
+        ):
+            own = header.copy()
+            own["EXTNAME"] = name
+            if bunit:
+                own["BUNIT"] = bunit
+            parts.append((fits.ImageHDU if parts else fits.PrimaryHDU)(pixels, own))
+        parts[0].header["NCOMBINE"] = (used, "frames in the mean")
+        parts[0].header["HISTORY"] = f"imreg-xp {__version__}: mean of aligned frames, equal weights"
+        fits.HDUList(parts).writeto(path)
