@@ -6,7 +6,7 @@ What needs astropy, reproject or matplotlib is imported by the command that runs
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ._outputs import BadInput, check_outputs
 from ._version import __version__
 
 if TYPE_CHECKING:
@@ -29,12 +30,6 @@ _OPTIONS = {
     "`max_shift`": "--max-shift",
     "`window`": "--window",
 }
-
-
-class BadInput(click.ClickException):
-    """One line on stderr and exit code 2."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True)
@@ -73,49 +68,6 @@ def _one_line() -> Iterator[None]:
         raise BadInput(message) from error
 
 
-def _check_outputs(
-    inputs: Iterable[str | None],
-    outputs: Iterable[tuple[str, str | None]],
-    *,
-    overwrite: bool,
-    kept: Iterable[str] = (),
-) -> None:
-    """Refuse outputs that would destroy something or cannot be written, before any work is done.
-
-    `outputs` are options and files; those in `kept` may exist.
-    """
-    given = [p for p in inputs if p]
-    given += [p.rpartition("[")[0] for p in given if p.endswith("]")]
-    files = [p for p in map(Path.expanduser, map(Path, given)) if p.is_file()]
-    names, same, seen = {p.resolve() for p in files}, {_identity(p) for p in files}, set[Path]()
-    may_exist = set(kept)
-    for option, name in outputs:
-        if name is None:
-            continue
-        path = Path(name)
-        problem = None
-        if path.is_dir():
-            problem = "is a directory"
-        elif not path.parent.is_dir():
-            problem = f"there is no directory {path.parent}"
-        elif path.resolve() in names or (path.exists() and _identity(path) in same):
-            problem = "is one of the inputs"
-        elif path.resolve() in seen:
-            problem = "is asked for twice"
-        elif path.exists() and not overwrite and name not in may_exist:
-            problem = "exists; --overwrite replaces it"
-        if problem is not None:
-            msg = f"{option} {name}: {problem}"
-            raise BadInput(msg)
-        seen.add(path.resolve())
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    """Return what two names of one file have in common."""
-    status = path.stat()
-    return status.st_dev, status.st_ino
-
-
 def _plotter(plot: str | None) -> Any:
     """Return the plotting module, if it is needed."""
     if plot is None:
@@ -140,7 +92,7 @@ def run(job: Job) -> Alignment:
         An input cannot be used or an output cannot be written; exit code 2.
     """
     outputs = (("--out", job.out), ("--wcs-out", job.wcs_out), ("--plot", job.plot))
-    _check_outputs((job.reference, job.moving, job.err, job.ref_err), outputs, overwrite=job.overwrite)
+    check_outputs((job.reference, job.moving, job.err, job.ref_err), outputs, overwrite=job.overwrite)
     plotting = _plotter(job.plot)
     from . import FITS_tools
     from .FITS_tools.write import save_aligned, save_corrected
@@ -270,20 +222,22 @@ def stack(context: click.Context, /, **options: Any) -> None:
     shift of a frame, with 1 sigma errors, is what to apply to it so that it matches the reference: a file, or the first
     frame that can be used. A frame that cannot be used gets a row that says why, and the others go on.
 
-    Any file may be given as FILE[HDU]. Exit code: 0 all frames aligned, 1 some frame has no reliable shift, 2 bad input.
+    Any file may be given as FILE[HDU]. Exit code: 0 all frames aligned, 1 some frame has no
+    reliable shift, 2 bad input.
     """
     with _one_line():
-        from .stack_command import StackJob, StackRun, outputs
+        from .stack_command import StackRun
+        from .stack_job import StackJob, outputs
 
         job = StackJob(**options)
         files, kept = outputs(job)
         inputs = (*job.frames, job.reference, job.err, job.ref_err)
-        _check_outputs(inputs, files, overwrite=job.overwrite, kept=kept)
+        check_outputs(inputs, files, overwrite=job.overwrite, kept=kept)
         plotting = _plotter(job.plot)
         try:
             rows = StackRun(job).run(plotting)
         except KeyboardInterrupt:
-            click.echo("interrupted" + (f"; {job.table} is whole, --resume goes on" if job.table else ""), err=True)
+            click.echo("interrupted", err=True)
             context.exit(130)
     from .FITS_tools.shift_table import as_text
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from glob import escape
 from pathlib import Path
@@ -17,101 +18,18 @@ from tqdm import tqdm
 from . import Registration, coadd, register, register_stack
 from ._version import __version__
 from .FITS_tools import FitsImage, InputError, atomic, load_error, load_image
-from .FITS_tools.frame_files import PROBLEMS, FrameFiles, stem
+from .FITS_tools.frame_files import PROBLEMS, FrameFiles
 from .FITS_tools.shift_table import ShiftRow, ShiftTable, as_registration, failed_row, found_row
-from .FITS_tools.stack_output import is_aligned_frame, save_coadd, write_aligned_frame
+from .FITS_tools.stack_output import forget_aligned_frame, save_coadd, write_aligned_frame
 from .FITS_tools.write import sweep
+from .stack_job import StackJob, aligned_name
 from .stacks import POLICIES
 
-__all__ = ["StackJob", "StackRun", "aligned_name", "aligned_names", "outputs"]
+__all__ = ["StackRun"]
 
 # frames at a time: fixed, so that a run that was killed goes on where another would be
 _PIXELS_PER_CHUNK = 2**19
 _MOST_PER_CHUNK = 32
-
-
-@dataclass(frozen=True)
-class StackJob:
-    """What ``imreg-xp stack`` is asked to do."""
-
-    frames: tuple[str, ...]
-    reference: str = "first"
-    err: str | None = None
-    ref_err: str | None = None
-    hdu: str | None = None
-    plane: int | None = None
-    boundary: str = "overlap"
-    max_shift: float | None = None
-    noise: str = "correlated"
-    window: int = 4
-    out: str | None = None
-    table: str | None = None
-    coadd: str | None = None
-    plot: str | None = None
-    resume: bool = False
-    overwrite: bool = False
-
-
-def aligned_name(frame: str) -> str:
-    """Return the name of the file of an aligned frame."""
-    return f"{stem(frame)}_aligned.fits"
-
-
-def aligned_names(job: StackJob) -> list[Path]:
-    """Return the files that the aligned frames go to.
-
-    Raises
-    ------
-    InputError
-        Two frames would go to one file.
-    """
-    if job.out is None:
-        return []
-    names: dict[Path, str] = {}
-    for frame in job.frames:
-        path = Path(job.out) / aligned_name(frame)
-        if path in names:
-            msg = f"--out {job.out}: {names[path]} and {frame} would both be written to {path}"
-            raise InputError(msg)
-        names[path] = frame
-    return list(names)
-
-
-def outputs(job: StackJob) -> tuple[list[tuple[str, str | None]], list[str]]:
-    """Return options and the files they name, all that will be written, and which of those may be there already.
-
-    Raises
-    ------
-    InputError
-        Options that do not go together, or a folder for the aligned frames that cannot be made.
-    """
-    _check_options(job)
-    aligned = aligned_names(job)
-    files = [("--table", job.table), ("--coadd", job.coadd), ("--plot", job.plot)]
-    if job.out is not None:
-        folder = Path(job.out)
-        if not folder.is_dir():
-            if folder.exists() or not folder.absolute().parent.is_dir():
-                msg = f"--out {job.out}: {'is no directory' if folder.exists() else 'cannot be made, no such parent'}"
-                raise InputError(msg)
-            return files, [job.table] if job.resume and job.table else []
-        files += [("--out", str(path)) for path in aligned]
-    if not job.resume or job.table is None:
-        return files, []
-    pairs = zip(aligned, job.frames, strict=False)
-    return files, [job.table, *(str(p) for p, name in pairs if p.is_file() and is_aligned_frame(p, name))]
-
-
-def _check_options(job: StackJob) -> None:
-    msg = None
-    if job.resume and job.table is None:
-        msg = "--resume needs the --table to go on with"
-    elif job.reference in POLICIES and job.ref_err is not None:
-        msg = f"--ref-err is that of a reference FILE; with --reference {job.reference} give --err"
-    elif job.window < 2:
-        msg = f"--window must be at least 2, got {job.window}"
-    if msg is not None:
-        raise InputError(msg)
 
 
 class StackRun:
@@ -246,9 +164,11 @@ class StackRun:
         if self.job.out is None:
             return
         for number, row in enumerate(rows, start):
+            path = Path(self.job.out) / aligned_name(row.file)
             frame = self.files.load(number) if row.ok else None
-            if frame is not None:
-                path = Path(self.job.out) / aligned_name(row.file)
+            if frame is None:
+                forget_aligned_frame(path, row.file)
+            else:
                 write_aligned_frame(self.reference, frame, row, path, keep=self.job.resume)
 
     def _finish(self, rows: list[ShiftRow], plotting: Any) -> None:
@@ -256,7 +176,7 @@ class StackRun:
         job = self.job
         with ExitStack() as whole:
             if job.coadd is not None:
-                mean = coadd(self.files, as_registration(rows), boundary=job.boundary, chunk=self.chunk)  # type: ignore[arg-type]
+                mean = coadd(self.files, as_registration(rows), boundary=self.options["boundary"], chunk=self.chunk)
                 used = sum(row.ok for row in rows)
                 save_coadd(mean, self.reference, used, whole.enter_context(atomic(job.coadd)))
             if plotting is not None and job.plot is not None:
@@ -304,7 +224,8 @@ def _drift(rows: list[ShiftRow]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return what is drawn: time, if it is known of all frames, or number; shifts (x, y); their errors."""
     when = np.arange(len(rows))
     if all(row.date_obs for row in rows):
-        with suppress(ValueError):
+        with suppress(ValueError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             when = np.asarray(Time([row.date_obs for row in rows], scale="utc").datetime64)
     shifts = np.array([(row.dx, row.dy) for row in rows])
     return when, shifts, np.array([(row.dx_err, row.dy_err) for row in rows])

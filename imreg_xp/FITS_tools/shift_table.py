@@ -42,6 +42,7 @@ _DESCRIPTIONS = {
     "overlap": "pixels used as a fraction of the image",
     "date_obs": "DATE-OBS of the frame",
 }
+_NOTHING = 1e-9  # pixels: error of a frame registered on itself
 _SHARE = 10  # a rewrite waits until the last one took at most this fraction of the time
 
 
@@ -85,8 +86,21 @@ def found_row(file: str, found: Registration, date: str) -> ShiftRow:
         short = ", ".join(text for flag, text in _SHORT.items() if status & flag)
         return ShiftRow(file, short, status_text(status), date_obs=date)
     (dy, dx), (dy_err, dx_err) = (map(float, pair) for pair in (found.shift, found.shift_err))
-    rest = (float(x) for x in (found.scale, found.background, found.chi2, found.dof, found.overlap))
-    return ShiftRow(file, "ok", "", dx, dy, dx_err, dy_err, float(found.covariance[0, 1]), *rest, date_obs=date)
+    return ShiftRow(
+        file,
+        "ok",
+        dx=dx,
+        dy=dy,
+        dx_err=dx_err,
+        dy_err=dy_err,
+        cov_xy=float(found.covariance[0, 1]),
+        scale=float(found.scale),
+        background=float(found.background),
+        chi2=float(found.chi2),
+        dof=float(found.dof),
+        overlap=float(found.overlap),
+        date_obs=date,
+    )
 
 
 def as_registration(rows: Sequence[ShiftRow]) -> Registration:
@@ -109,6 +123,8 @@ def as_text(row: ShiftRow) -> str:
     """Return a row for people."""
     if not row.ok:
         return f"{row.file}  {row.status}: {row.message}"
+    if max(row.dx_err, row.dy_err) < _NOTHING:
+        return f"{row.file}  the same as the reference"
     return f"{row.file}  x {with_error(row.dx, row.dx_err)}  y {with_error(row.dy, row.dy_err)} pix"
 
 

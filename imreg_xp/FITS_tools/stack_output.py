@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -16,7 +18,7 @@ from .reprojecting import plane_of
 from .shift_table import ShiftRow, as_registration
 from .write import aligned_lines, atomic, save_aligned
 
-__all__ = ["is_aligned_frame", "save_coadd", "write_aligned_frame"]
+__all__ = ["forget_aligned_frame", "is_aligned_frame", "save_coadd", "write_aligned_frame"]
 
 
 def write_aligned_frame(reference: FitsImage, frame: FitsImage, row: ShiftRow, path: Path, *, keep: bool) -> None:
@@ -51,6 +53,12 @@ def is_aligned_frame(path: Path, name: str) -> bool:
     return _history(path).startswith(_squeezed([f"imreg-xp {__version__}: {bare}"]))
 
 
+def forget_aligned_frame(path: Path, name: str) -> None:
+    """Remove what an earlier run made of a frame that has no shift now."""
+    if path.is_file() and is_aligned_frame(path, name):
+        path.unlink()
+
+
 def _history(path: Path) -> str:
     """Return the HISTORY of a file; nothing if there is none."""
     with warnings.catch_warnings():
@@ -62,9 +70,9 @@ def _history(path: Path) -> str:
     return _squeezed(header["HISTORY"]) if "HISTORY" in header else ""
 
 
-def _squeezed(lines: object) -> str:
+def _squeezed(lines: Iterable[Any]) -> str:
     """Return lines without blanks, some of which are lost where cards end."""
-    return "".join("".join(map(str, lines)).split())  # type: ignore[call-overload]
+    return "".join("".join(map(str, lines)).split())
 
 
 def save_coadd(mean: Coadd, reference: FitsImage, used: int, path: Path) -> None:
@@ -76,7 +84,7 @@ def save_coadd(mean: Coadd, reference: FitsImage, used: int, path: Path) -> None
         warnings.simplefilter("ignore")
         header = fits.Header() if reference.wcs is None else reference.wcs.to_header(relax=True)
         unit = reference.header.get("BUNIT") if reference.header is not None else None
-        parts = []
+        parts: list[Any] = []
         for name, pixels, bunit in (
             ("MEAN", mean.mean, unit),
             ("VARIANCE", mean.variance, f"({unit})2" if unit else None),
