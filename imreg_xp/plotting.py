@@ -87,6 +87,8 @@ def drift_figure(when: np.ndarray, shifts: np.ndarray, errors: np.ndarray) -> Fi
     matplotlib.figure.Figure
         With an Agg canvas.
     """
+    order = np.argsort(when, kind="stable")
+    when, shifts, errors = when[order], shifts[order], errors[order]
     found = np.isfinite(shifts).all(axis=1)
     figure = Figure(figsize=(10.0, 6.4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -101,8 +103,10 @@ def drift_figure(when: np.ndarray, shifts: np.ndarray, errors: np.ndarray) -> Fi
             label = f"no reliable shift ({len(at)})"
             low = axes.get_xaxis_transform()
             axes.plot(when[~found], at, "x", color="#c1272d", ms=7, mew=1.8, transform=low, label=label, clip_on=False)
-        axes.axhline(0.0, color="0.6", lw=0.8, zorder=0)
         axes.margins(y=0.15)
+        bottom, top = axes.get_ylim()
+        if bottom < 0 < top:
+            axes.axhline(0.0, color="0.6", lw=0.8, zorder=0)
         axes.grid(color="0.92", lw=0.6)
         axes.set_axisbelow(True)
         axes.set_ylabel(f"d{name} [pix]")
