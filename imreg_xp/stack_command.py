@@ -20,7 +20,7 @@ from ._version import __version__
 from .FITS_tools import FitsImage, InputError, atomic, load_error, load_image
 from .FITS_tools.frame_files import PROBLEMS, FrameFiles
 from .FITS_tools.shift_table import ShiftRow, ShiftTable, as_registration, failed_row, found_row
-from .FITS_tools.stack_output import forget_aligned_frame, save_coadd, write_aligned_frame
+from .FITS_tools.stack_output import forget_aligned_frame, is_up_to_date, save_coadd, write_aligned_frame
 from .FITS_tools.write import sweep
 from .stack_job import StackJob, aligned_name
 from .stacks import POLICIES
@@ -123,12 +123,14 @@ class StackRun:
             with tqdm(total=len(rows), unit="frame", disable=None) as bar:
                 for start in range(0, len(rows), self.chunk):
                     stop = min(start + self.chunk, len(rows))
-                    if None in rows[start:stop]:
+                    new = None in rows[start:stop]
+                    if new:
                         images = self.files[start:stop]
                         found = _registered(register_stack, reference, images, reference_err=own, **self._how())
                         rows[start:stop] = self._as_rows(start, stop, found)
                     self._write_aligned(start, [row for row in rows[start:stop] if row is not None])
-                    self.table.write(rows)
+                    if new:
+                        self.table.write(rows)
                     bar.update(stop - start)
         finally:
             # also after Ctrl-C
@@ -165,11 +167,13 @@ class StackRun:
             return
         for number, row in enumerate(rows, start):
             path = Path(self.job.out) / aligned_name(row.file)
+            if row.ok and self.job.resume and is_up_to_date(path, self.reference, row):
+                continue
             frame = self.files.load(number) if row.ok else None
             if frame is None:
                 forget_aligned_frame(path, row.file)
             else:
-                write_aligned_frame(self.reference, frame, row, path, keep=self.job.resume)
+                write_aligned_frame(self.reference, frame, row, path)
 
     def _finish(self, rows: list[ShiftRow], plotting: Any) -> None:
         """Write the mean and the plot, both or none."""

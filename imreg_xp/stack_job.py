@@ -82,7 +82,7 @@ def outputs(job: StackJob) -> tuple[list[tuple[str, str | None]], list[str]]:
     if not job.resume or job.table is None:
         return files, []
     pairs = zip(aligned, job.frames, strict=False)
-    return files, [job.table, *(str(p) for p, name in pairs if p.is_file() and is_aligned_frame(p, name))]
+    return files, [job.table, *(str(p) for p, name in pairs if is_aligned_frame(p, name))]
 
 
 def _check_options(job: StackJob) -> None:

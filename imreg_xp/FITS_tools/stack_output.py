@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from .. import Coadd
+from .. import Coadd, Registration
 from .._version import __version__
 from .align import Alignment
 from .load import FitsImage
@@ -18,22 +18,27 @@ from .reprojecting import plane_of
 from .shift_table import ShiftRow, as_registration
 from .write import aligned_lines, atomic, save_aligned
 
-__all__ = ["forget_aligned_frame", "is_aligned_frame", "save_coadd", "write_aligned_frame"]
+__all__ = ["forget_aligned_frame", "is_aligned_frame", "is_up_to_date", "save_coadd", "write_aligned_frame"]
 
 
-def write_aligned_frame(reference: FitsImage, frame: FitsImage, row: ShiftRow, path: Path, *, keep: bool) -> None:
-    """Write a frame on the pixels of the reference; with `keep`, unless a file that says so of itself is there.
+def write_aligned_frame(reference: FitsImage, frame: FitsImage, row: ShiftRow, path: Path) -> None:
+    """Write a frame on the pixels of the reference.
 
     Raises
     ------
     InputError
         The file cannot be written.
     """
+    with atomic(path) as temporary:
+        save_aligned(_alignment(reference, frame, row), temporary)
+
+
+def _alignment(reference: FitsImage, frame: FitsImage, row: ShiftRow) -> Alignment:
     one = as_registration([row])
-    alignment = Alignment(
+    return Alignment(
         reference=reference,
         moving=frame,
-        registration=type(one)(*(field[0, ...] for field in one)),
+        registration=Registration(*(field[0, ...] for field in one)),
         compared=(plane_of(reference), plane_of(frame)),
         reprojected=False,
         systems=None,
@@ -41,21 +46,26 @@ def write_aligned_frame(reference: FitsImage, frame: FitsImage, row: ShiftRow, p
         correction=None,
         notes=(),
     )
-    if keep and path.exists() and _squeezed(aligned_lines(alignment)) == _history(path):
-        return
-    with atomic(path) as temporary:
-        save_aligned(alignment, temporary)
+
+
+def is_up_to_date(path: Path, reference: FitsImage, row: ShiftRow) -> bool:
+    """Tell whether a file is what `write_aligned_frame` would write, by its HISTORY."""
+    # the first line names the frame, the others its shift
+    lines = aligned_lines(_alignment(reference, reference, row))[1:]
+    return is_aligned_frame(path, row.file) and _history(path).endswith(_squeezed(lines))
 
 
 def is_aligned_frame(path: Path, name: str) -> bool:
     """Tell whether a file is what this version made of the frame `name`, whatever the shift was."""
+    if not path.is_file():
+        return False
     bare = name.rpartition("[")[0] if name.endswith("]") else name
     return _history(path).startswith(_squeezed([f"imreg-xp {__version__}: {bare}"]))
 
 
 def forget_aligned_frame(path: Path, name: str) -> None:
     """Remove what an earlier run made of a frame that has no shift now."""
-    if path.is_file() and is_aligned_frame(path, name):
+    if is_aligned_frame(path, name):
         path.unlink()
 
 
