@@ -38,13 +38,13 @@ class StackRun:
     def __init__(self, job: StackJob) -> None:
         self.job = job
         policy = job.reference in POLICIES
-        given = None if policy else _reference(job.reference)
+        given = None if policy else _reference(job.reference, job.plane)
         shape = None if given is None else given.image.shape
         self.files = FrameFiles(job.frames, hdu=job.hdu, plane=job.plane, shape=shape)
         self.by_frame = not policy or job.reference == "first"
         """Whether each frame has its shift as soon as it is read."""
         if given is not None:
-            given = _with_error(given, job.ref_err, "`reference_err`")
+            given = _with_error(given, job.ref_err, job.plane, "`reference_err`")
         self.options: dict[str, Any] = {"boundary": job.boundary, "max_shift": job.max_shift, "noise": job.noise}
         first, frame = self._first_usable(any_shape=given is None)
         self.first = first
@@ -57,7 +57,7 @@ class StackRun:
         for number in range(len(self.files.names)):
             found = self.files.load(number)
             if found is not None:
-                found = _with_error(found, self.job.err, "`moving_err`")
+                found = _with_error(found, self.job.err, self.job.plane, "`moving_err`")
                 image = found.image.astype(np.float64)
                 if int(_registered(register, image, image, moving_err=found.err, **self.options).status) == 0:
                     return number, found
@@ -188,16 +188,16 @@ class StackRun:
                 figure.savefig(whole.enter_context(atomic(job.plot)), dpi=130)
 
 
-def _reference(name: str) -> FitsImage:
+def _reference(name: str, plane: int | None) -> FitsImage:
     try:
-        return load_image(name)
+        return load_image(name, plane=plane)
     except InputError as error:
         msg = f"--reference is none of {', '.join(POLICIES)}, and not an image: {error}"
         raise InputError(msg) from error
 
 
-def _with_error(image: FitsImage, err: str | None, name: str) -> FitsImage:
-    return replace(image, err=load_error(err, image, name=name))
+def _with_error(image: FitsImage, err: str | None, plane: int | None, name: str) -> FitsImage:
+    return replace(image, err=load_error(err, image, plane=plane, name=name))
 
 
 def _registered(how: Callable[..., Registration], *images: Any, **options: Any) -> Registration:
