@@ -138,6 +138,22 @@ def _figure(plotting: Any, alignment: Alignment, job: Job) -> Any:
     )
 
 
+_BOUNDARY = click.option(
+    "--boundary",
+    type=click.Choice(["overlap", "wrap"]),
+    default="overlap",
+    show_default=True,
+    help="Compare the pixels both images hold, or take the images as periodic.",
+)
+_NOISE = click.option(
+    "--noise",
+    type=click.Choice(["correlated", "white"]),
+    default="correlated",
+    show_default=True,
+    help="What the errors assume of the noise of neighbouring pixels.",
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="imreg-xp")
 def main() -> None:
@@ -152,21 +168,9 @@ def main() -> None:
 @click.option("--hdu", metavar="X", help="HDU of MOVING, by number or NAME[,VERSION]. Default: first 2-D image.")
 @click.option("--ref-hdu", metavar="X", help="HDU of REFERENCE.")
 @click.option("--plane", type=click.IntRange(min=0), help="Plane of a cube to use, from 0.")
-@click.option(
-    "--boundary",
-    type=click.Choice(["overlap", "wrap"]),
-    default="overlap",
-    show_default=True,
-    help="Compare the pixels both images hold, or take the images as periodic.",
-)
+@_BOUNDARY
 @click.option("--max-shift", type=float, metavar="N", help="Largest shift looked for along each axis, pixels.")
-@click.option(
-    "--noise",
-    type=click.Choice(["correlated", "white"]),
-    default="correlated",
-    show_default=True,
-    help="What the errors assume of the noise of neighbouring pixels.",
-)
+@_NOISE
 @click.option("--out", metavar="ALIGNED.fits", help="Write MOVING resampled onto the pixels of REFERENCE.")
 @click.option("--wcs-out", metavar="CORRECTED.fits", help="Write MOVING, pixels untouched, with its header corrected.")
 @click.option("--plot", metavar="P.png", help="Draw both images, their difference before and after, and the errors.")
@@ -204,9 +208,9 @@ def register(context: click.Context, /, *, as_json: bool, **options: Any) -> Non
 @click.option("--ref-err", metavar="FILE|NUMBER", help="1 sigma errors of a reference FILE. Default: none.")
 @click.option("--hdu", metavar="X", help="HDU of the frames, by number or NAME[,VERSION]. Default: first 2-D image.")
 @click.option("--plane", type=click.IntRange(min=0), help="Plane of cubes to use, from 0.")
-@click.option("--boundary", type=click.Choice(["overlap", "wrap"]), default="overlap", show_default=True)
+@_BOUNDARY
 @click.option("--max-shift", type=float, metavar="N", help="Largest shift of one registration along each axis, pixels.")
-@click.option("--noise", type=click.Choice(["correlated", "white"]), default="correlated", show_default=True)
+@_NOISE
 @click.option("--window", type=int, default=4, show_default=True, help="How many frames back all-pairs looks.")
 @click.option("--out", metavar="DIR", help="Write each frame, resampled onto the reference, as DIR/NAME_aligned.fits.")
 @click.option("--table", metavar="T.ecsv", help="Write the shifts; kept whole and up to date while the command runs.")
@@ -222,8 +226,8 @@ def stack(context: click.Context, /, **options: Any) -> None:
     shift of a frame, with 1 sigma errors, is what to apply to it so that it matches the reference: a file, or the first
     frame that can be used. A frame that cannot be used gets a row that says why, and the others go on.
 
-    Any file may be given as FILE[HDU]. Exit code: 0 all frames aligned, 1 some frame has no
-    reliable shift, 2 bad input.
+    Any file may be given as FILE[HDU]. Exit code: 0 all frames aligned, 1 some frame has no reliable shift, 2 bad
+    input.
     """
     with _one_line():
         from .stack_command import StackRun

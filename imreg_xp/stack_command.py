@@ -102,6 +102,8 @@ class StackRun:
             _make(Path(job.out))
         if job.resume:
             _sweep_all(job)
+        elif self.by_frame:
+            self.table.discard()
         done = [self._still_true(i, known.get(name)) for i, name in enumerate(job.frames)]
         rows = self._frame_by_frame(done) if self.by_frame else self._together(done)
         if any(row.ok for row in rows):

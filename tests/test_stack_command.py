@@ -396,6 +396,41 @@ def test_aligned_frames_of_the_run_that_stopped_are_kept(frames, tmp_path):
     assert [p.name for p, t in times.items() if p.stat().st_mtime_ns != t] == ["f2_aligned.fits"]
 
 
+def test_names_that_fits_cannot_hold_are_known_again(frames, tmp_path):
+    odd = tmp_path / "Größe 1.fits"
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(fits.getdata(frames[1]), name="SCI")]).writeto(odd)
+    table, out = tmp_path / "t.ecsv", tmp_path / "out"
+    arguments = [frames[0], f"{odd}[SCI]", "--table", table, "--out", out]
+    assert call(*arguments).exit_code == 0
+    before = contents(tmp_path)
+    times = {p: p.stat().st_mtime_ns for p in out.iterdir()}
+    assert {p.name for p in times} == {"f0_aligned.fits", "Größe 1_aligned.fits"}
+    result = call(*arguments, "--resume")
+    assert result.exit_code == 0, result.output
+    assert contents(tmp_path) == before
+    assert {p: p.stat().st_mtime_ns for p in out.iterdir()} == times
+
+
+def test_more_frames_may_follow(frames, tmp_path):
+    table, whole = tmp_path / "t.ecsv", tmp_path / "whole.ecsv"
+    assert call(*frames[:3], "--table", table).exit_code == 0
+    assert call(*frames, "--table", table, "--resume").exit_code == 0
+    assert call(*frames, "--table", whole).exit_code == 0
+    assert table.read_bytes() == whole.read_bytes()
+
+
+def test_rows_that_were_to_be_replaced_are_not_resumed(frames, tmp_path, monkeypatch):
+    table = tmp_path / "t.ecsv"
+    assert call(*frames, "--table", table).exit_code == 0
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("imreg_xp.stack_command.register_stack", interrupted)
+    assert call(*frames, "--table", table, "--overwrite").exit_code == 130
+    assert not table.exists()
+
+
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
     """Write many small frames, one of them bad."""

@@ -167,6 +167,11 @@ class ShiftTable:
                 raise InputError(msg)
         return {row.file: row for row in rows}
 
+    def discard(self) -> None:
+        """Remove the file: its rows are no longer wanted, also by a later run that resumes this one."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
     def write(self, rows: Sequence[ShiftRow | None], *, now: bool = False) -> None:
         """Write the rows that are there, unless the last rewrite is so recent that most of the time would go into it.
 

@@ -16,7 +16,7 @@ from .align import Alignment
 from .load import FitsImage
 from .reprojecting import plane_of
 from .shift_table import ShiftRow, as_registration
-from .write import aligned_lines, atomic, save_aligned
+from .write import aligned_lines, as_ascii, atomic, save_aligned
 
 __all__ = ["forget_aligned_frame", "is_aligned_frame", "is_up_to_date", "save_coadd", "write_aligned_frame"]
 
@@ -60,7 +60,7 @@ def is_aligned_frame(path: Path, name: str) -> bool:
     if not path.is_file():
         return False
     bare = name.rpartition("[")[0] if name.endswith("]") else name
-    return _history(path).startswith(_squeezed([f"imreg-xp {__version__}: {bare}"]))
+    return _history(path).startswith(_squeezed([f"imreg-xp {__version__}: {as_ascii(bare)}"]))
 
 
 def forget_aligned_frame(path: Path, name: str) -> None:

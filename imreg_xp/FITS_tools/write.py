@@ -24,6 +24,7 @@ from .sky import Correction, corrected_wcs, units_per_degree
 __all__ = [
     "aligned_image",
     "aligned_lines",
+    "as_ascii",
     "atomic",
     "corrected_header",
     "save_aligned",
@@ -141,11 +142,11 @@ def save_aligned(alignment: Alignment, path: Path) -> None:
 def aligned_lines(alignment: Alignment) -> list[str]:
     """Return what `save_aligned` tells in HISTORY."""
     reference, moving = alignment.reference, alignment.moving
-    what = f"{_ascii(moving.name)} resampled onto {_ascii(reference.name)}"
+    what = f"{as_ascii(moving.name)} resampled onto {as_ascii(reference.name)}"
     return [f"imreg-xp {__version__}: {line}" for line in (what, *_history(alignment))]
 
 
-def _ascii(text: str) -> str:
+def as_ascii(text: str) -> str:
     """Return text that a FITS card can hold."""
     return text.encode("ascii", "backslashreplace").decode().replace("\n", "\\n")
 
@@ -154,7 +155,7 @@ def _history(alignment: Alignment) -> list[str]:
     x, y = alignment.shift_xy
     ex, ey = np.sqrt(np.diag(alignment.covariance_xy))
     lines = [
-        f"reference {_ascii(alignment.reference.name)}",
+        f"reference {as_ascii(alignment.reference.name)}",
         f"shift x = {x:+.5f} +- {ex:.5f} reference pixels",
         f"shift y = {y:+.5f} +- {ey:.5f} to match the reference",
     ]
