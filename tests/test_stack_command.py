@@ -19,6 +19,7 @@ from sky_scenes import seen, sky_header, wcs_of
 
 import imreg_xp
 from imreg_xp.cli import main
+from imreg_xp.FITS_tools.frame_files import FrameFiles
 
 SHAPE = (60, 72)
 DRIFT = np.array([(0.0, 0.0), (0.8, -0.4), (1.7, -0.9), (2.3, -1.6), (3.1, -1.9), (3.8, -2.7)])
@@ -186,6 +187,38 @@ def test_bad_frames_get_a_row_and_the_others_go_on(frames, tmp_path):
         assert [mine[c] for c in NUMBERS] == pytest.approx([row[c] for c in NUMBERS], abs=1e-9)
     assert {p.name for p in out.iterdir()} == {f"f{i}_aligned.fits" for i in range(6)}
     assert fits.getheader(tmp_path / "c.fits")["NCOMBINE"] == 6
+
+
+def test_a_frame_that_cannot_be_used_does_not_say_what_size_all_have(frames, tmp_path):
+    fits.PrimaryHDU(np.full((9, 9), np.nan)).writeto(tmp_path / "small.fits")
+    result = call(tmp_path / "small.fits", *frames, "--table", tmp_path / "t.ecsv")
+    assert result.exit_code == 1, result.output
+    assert list(read(tmp_path / "t.ecsv")["status"]) == ["another shape"] + ["ok"] * 6
+
+
+def test_a_file_that_comes_back_is_no_problem_any_more(frames):
+    files = FrameFiles([str(f) for f in frames])
+    away = frames[1].rename(frames[1].with_suffix(".away"))
+    assert np.isnan(files[:2][1]).all()
+    assert set(files.problems) == {1}
+    away.rename(frames[1])
+    assert np.isfinite(files[:2, ...]).all()
+    assert not files.problems
+
+
+def test_a_table_that_cannot_be_written_leaves_the_old_one(frames, tmp_path, monkeypatch):
+    table = tmp_path / "t.ecsv"
+    assert call(*frames[:3], "--table", table).exit_code == 0
+    before = table.read_bytes()
+
+    def full(_, path, **options):
+        Path(path).write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Table, "write", full)
+    refused(call(*frames, "--table", table, "--resume"), "t.ecsv", "No space left")
+    assert table.read_bytes() == before
+    assert {p.name for p in tmp_path.iterdir()} == {"t.ecsv", *(f.name for f in frames)}
 
 
 def test_no_usable_frame_is_bad_input(frames, tmp_path):
