@@ -1,4 +1,4 @@
-"""The command line: ``imreg-xp register`` and ``imreg-xp demo``.
+"""The command line: ``imreg-xp register``, ``imreg-xp stack`` and ``imreg-xp demo``.
 
 What needs astropy, reproject or matplotlib is imported by the command that runs, so that ``--help`` is quick.
 """
@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ._outputs import BadInput, check_outputs
 from ._version import __version__
 
 if TYPE_CHECKING:
     from .FITS_tools import Alignment
 
-__all__ = ["BadInput", "Job", "demo", "main", "register", "run"]
+__all__ = ["BadInput", "Job", "demo", "main", "register", "run", "stack"]
 
 
 # what the library calls the things that have another name here
-_OPTIONS = {"`moving_err`": "--err", "`reference_err`": "--ref-err", "`max_shift`": "--max-shift"}
-
-
-class BadInput(click.ClickException):
-    """One line on stderr and exit code 2."""
-
-    exit_code = 2
+_OPTIONS = {
+    "`moving_err`": "--err",
+    "`reference_err`": "--ref-err",
+    "`max_shift`": "--max-shift",
+    "`window`": "--window",
+}
 
 
 @dataclass(frozen=True)
@@ -68,45 +68,17 @@ def _one_line() -> Iterator[None]:
         raise BadInput(message) from error
 
 
-def _check_outputs(job: Job) -> None:
-    """Refuse outputs that would destroy something or cannot be written, before any work is done."""
-    given = [p for p in (job.reference, job.moving, job.err, job.ref_err) if p]
-    given += [p.rpartition("[")[0] for p in given if p.endswith("]")]
-    inputs = [p.resolve() for p in map(Path.expanduser, map(Path, given)) if p.is_file()]
-    outputs = {"--out": job.out, "--wcs-out": job.wcs_out, "--plot": job.plot}
-    seen: set[Path] = set()
-    for option, name in outputs.items():
-        if name is None:
-            continue
-        path = Path(name)
-        problem = None
-        if path.is_dir():
-            problem = "is a directory"
-        elif not path.parent.is_dir():
-            problem = f"there is no directory {path.parent}"
-        elif path.resolve() in inputs or any(path.exists() and path.samefile(p) for p in inputs):
-            problem = "is one of the inputs"
-        elif path.resolve() in seen:
-            problem = "is asked for twice"
-        elif path.exists() and not job.overwrite:
-            problem = "exists; --overwrite replaces it"
-        if problem is not None:
-            msg = f"{option} {name}: {problem}"
-            raise BadInput(msg)
-        seen.add(path.resolve())
-
-
-def _plotter(job: Job) -> Any:
+def _plotter(plot: str | None) -> Any:
     """Return the plotting module, if it is needed."""
-    if job.plot is None:
+    if plot is None:
         return None
     try:
         from . import plotting
     except ImportError as error:
         msg = "--plot needs matplotlib, the extra `plot` of this package: pip install 'imreg-xp[plot]'"
         raise BadInput(msg) from error
-    if Path(job.plot).suffix.lower() not in plotting.SUFFIXES:
-        msg = f"--plot {job.plot}: the name must end in one of {', '.join(plotting.SUFFIXES)}"
+    if Path(plot).suffix.lower() not in plotting.SUFFIXES:
+        msg = f"--plot {plot}: the name must end in one of {', '.join(plotting.SUFFIXES)}"
         raise BadInput(msg)
     return plotting
 
@@ -119,8 +91,9 @@ def run(job: Job) -> Alignment:
     click.ClickException
         An input cannot be used or an output cannot be written; exit code 2.
     """
-    _check_outputs(job)
-    plotting = _plotter(job)
+    outputs = (("--out", job.out), ("--wcs-out", job.wcs_out), ("--plot", job.plot))
+    check_outputs((job.reference, job.moving, job.err, job.ref_err), outputs, overwrite=job.overwrite)
+    plotting = _plotter(job.plot)
     from . import FITS_tools
     from .FITS_tools.write import save_aligned, save_corrected
 
@@ -139,14 +112,14 @@ def run(job: Job) -> Alignment:
         )
         if not alignment.found:
             return alignment
-        with ExitStack() as outputs:
+        with ExitStack() as whole:
             if job.out is not None:
-                save_aligned(alignment, outputs.enter_context(FITS_tools.atomic(job.out)))
+                save_aligned(alignment, whole.enter_context(FITS_tools.atomic(job.out)))
             if job.wcs_out is not None:
-                save_corrected(alignment, outputs.enter_context(FITS_tools.atomic(job.wcs_out)))
+                save_corrected(alignment, whole.enter_context(FITS_tools.atomic(job.wcs_out)))
             if job.plot is not None:
                 figure = _figure(plotting, alignment, job)
-                figure.savefig(outputs.enter_context(FITS_tools.atomic(job.plot)), dpi=130)
+                figure.savefig(whole.enter_context(FITS_tools.atomic(job.plot)), dpi=130)
     return alignment
 
 
@@ -165,6 +138,22 @@ def _figure(plotting: Any, alignment: Alignment, job: Job) -> Any:
     )
 
 
+_BOUNDARY = click.option(
+    "--boundary",
+    type=click.Choice(["overlap", "wrap"]),
+    default="overlap",
+    show_default=True,
+    help="Compare the pixels both images hold, or take the images as periodic.",
+)
+_NOISE = click.option(
+    "--noise",
+    type=click.Choice(["correlated", "white"]),
+    default="correlated",
+    show_default=True,
+    help="What the errors assume of the noise of neighbouring pixels.",
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="imreg-xp")
 def main() -> None:
@@ -179,21 +168,9 @@ def main() -> None:
 @click.option("--hdu", metavar="X", help="HDU of MOVING, by number or NAME[,VERSION]. Default: first 2-D image.")
 @click.option("--ref-hdu", metavar="X", help="HDU of REFERENCE.")
 @click.option("--plane", type=click.IntRange(min=0), help="Plane of a cube to use, from 0.")
-@click.option(
-    "--boundary",
-    type=click.Choice(["overlap", "wrap"]),
-    default="overlap",
-    show_default=True,
-    help="Compare the pixels both images hold, or take the images as periodic.",
-)
+@_BOUNDARY
 @click.option("--max-shift", type=float, metavar="N", help="Largest shift looked for along each axis, pixels.")
-@click.option(
-    "--noise",
-    type=click.Choice(["correlated", "white"]),
-    default="correlated",
-    show_default=True,
-    help="What the errors assume of the noise of neighbouring pixels.",
-)
+@_NOISE
 @click.option("--out", metavar="ALIGNED.fits", help="Write MOVING resampled onto the pixels of REFERENCE.")
 @click.option("--wcs-out", metavar="CORRECTED.fits", help="Write MOVING, pixels untouched, with its header corrected.")
 @click.option("--plot", metavar="P.png", help="Draw both images, their difference before and after, and the errors.")
@@ -216,6 +193,60 @@ def register(context: click.Context, /, *, as_json: bool, **options: Any) -> Non
     else:
         click.echo("\n".join(as_lines(alignment)))
     context.exit(0 if alignment.found else 1)
+
+
+@main.command()
+@click.argument("frames", nargs=-1, required=True)
+@click.option(
+    "--reference",
+    metavar="POLICY|FILE",
+    default="first",
+    show_default=True,
+    help="first, mean, previous, all-pairs or joint: how frames are aligned to each other; or an image to align to.",
+)
+@click.option("--err", metavar="FILE|NUMBER", help="1 sigma errors of each frame. Default: estimated from residuals.")
+@click.option("--ref-err", metavar="FILE|NUMBER", help="1 sigma errors of a reference FILE. Default: none.")
+@click.option("--hdu", metavar="X", help="HDU of the frames, by number or NAME[,VERSION]. Default: first 2-D image.")
+@click.option("--plane", type=click.IntRange(min=0), help="Plane of cubes to use, from 0.")
+@_BOUNDARY
+@click.option("--max-shift", type=float, metavar="N", help="Largest shift of one registration along each axis, pixels.")
+@_NOISE
+@click.option("--window", type=int, default=4, show_default=True, help="How many frames back all-pairs looks.")
+@click.option("--out", metavar="DIR", help="Write each frame, resampled onto the reference, as DIR/NAME_aligned.fits.")
+@click.option("--table", metavar="T.ecsv", help="Write the shifts; kept whole and up to date while the command runs.")
+@click.option("--coadd", metavar="MEAN.fits", help="Write the mean of the aligned frames, its variance and coverage.")
+@click.option("--plot", metavar="P.png", help="Draw the shifts against frame number, or time.")
+@click.option("--resume", is_flag=True, help="Go on where the run that wrote the table stopped.")
+@click.option("--overwrite", is_flag=True, help="Replace output files that exist.")
+@click.pass_context
+def stack(context: click.Context, /, **options: Any) -> None:
+    """Find the shifts of many FITS images of one size.
+
+    Frames are compared pixel by pixel: coordinates in their headers are not looked at, and nothing is reprojected. The
+    shift of a frame, with 1 sigma errors, is what to apply to it so that it matches the reference: a file, or the first
+    frame that can be used. A frame that cannot be used gets a row that says why, and the others go on.
+
+    Any file may be given as FILE[HDU]. Exit code: 0 all frames aligned, 1 some frame has no reliable shift, 2 bad
+    input.
+    """
+    with _one_line():
+        from .stack_command import StackRun
+        from .stack_job import StackJob, outputs
+
+        job = StackJob(**options)
+        files, kept = outputs(job)
+        inputs = (*job.frames, job.reference, job.err, job.ref_err)
+        check_outputs(inputs, files, overwrite=job.overwrite, kept=kept)
+        plotting = _plotter(job.plot)
+        try:
+            rows = StackRun(job).run(plotting)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            context.exit(130)
+    from .FITS_tools.shift_table import as_text
+
+    click.echo("\n".join(map(as_text, rows)))
+    context.exit(0 if all(row.ok for row in rows) else 1)
 
 
 @main.command()

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-__all__ = ["SUFFIXES", "registration_figure"]
+__all__ = ["SUFFIXES", "drift_figure", "registration_figure"]
 
 SUFFIXES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
 
@@ -68,6 +70,62 @@ def registration_figure(
     axes[1, 2].text(0.0, 1.0, "\n".join(_wrapped(lines)), family="monospace", fontsize=8, va="top", linespacing=1.6)
     axes[1, 2].legend(*axes[0, 2].get_legend_handles_labels(), fontsize=9, loc="lower left", frameon=False)
     return figure
+
+
+def drift_figure(when: np.ndarray, shifts: np.ndarray, errors: np.ndarray) -> Figure:
+    """Draw the shifts of a series of frames, along x and y, with their errors.
+
+    Parameters
+    ----------
+    when : (n,) array
+        Number of the frames, or their time (datetime64).
+    shifts, errors : (n, 2) arrays
+        Shift (x, y) and its 1 sigma, pixels; frames with NaN are marked at the lower edge.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        With an Agg canvas.
+    """
+    order = np.argsort(when, kind="stable")
+    when, shifts, errors = when[order], shifts[order], errors[order]
+    found = np.isfinite(shifts).all(axis=1)
+    figure = Figure(figsize=(10.0, 6.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(2, 1, sharex=True)
+    style = {"ms": 4.5 if len(when) <= 100 else 2.5, "capsize": 2.5 if len(when) <= 100 else 0, "elinewidth": 1.0}
+    for axes, name, colour, shift, error in zip(panels, "xy", _LINES, shifts.T, errors.T, strict=False):
+        axes.plot(when[found], shift[found], color=colour, lw=0.8, alpha=0.45)
+        label = "shift to apply ± 1 σ"
+        axes.errorbar(when[found], shift[found], error[found], fmt="o", color=colour, label=label, **style)
+        if not found.all():
+            at = np.full(int((~found).sum()), 0.03)
+            label = f"no reliable shift ({len(at)})"
+            low = axes.get_xaxis_transform()
+            axes.plot(when[~found], at, "x", color="#c1272d", ms=7, mew=1.8, transform=low, label=label, clip_on=False)
+        axes.margins(y=0.15)
+        bottom, top = axes.get_ylim()
+        if bottom < 0 < top:
+            axes.axhline(0.0, color="0.6", lw=0.8, zorder=0)
+        axes.grid(color="0.92", lw=0.6)
+        axes.set_axisbelow(True)
+        axes.set_ylabel(f"d{name} [pix]")
+    _time_axis(panels[1], when)
+    panels[0].set_title(f"{int(found.sum())} of {len(when)} frames aligned", fontsize=11)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower right", ncols=2, frameon=False, fontsize=9)
+    return figure
+
+
+def _time_axis(axes: Axes, when: np.ndarray) -> None:
+    if when.dtype.kind == "M":
+        locator = AutoDateLocator()
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axes.set_xlabel("DATE-OBS")
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("frame, from 0")
 
 
 def _limits(image: np.ndarray) -> tuple[float, float]:

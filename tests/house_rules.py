@@ -57,7 +57,14 @@ ROOMS = (
     # re-exports what is on its own floor, and what is above only when it is asked for (no import statement)
     Room("package", 3, ("",), also=("native face", "documented face")),
     Room("FITS", 4, ("FITS_tools",)),
-    Room("on request", 4, ("plotting", "demo", "cli", "selftest", "__main__"), also=("FITS",)),
+    # what commands must not overwrite
+    Room("outputs", 4, ("_outputs",)),
+    Room(
+        "on request",
+        4,
+        ("plotting", "demo", "cli", "selftest", "stack_command", "stack_job", "__main__"),
+        also=("FITS", "outputs"),
+    ),
 )
 _ROOM_OF = {module: room for room in ROOMS for module in room.modules}
 

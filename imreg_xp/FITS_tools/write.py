@@ -23,10 +23,13 @@ from .sky import Correction, corrected_wcs, units_per_degree
 
 __all__ = [
     "aligned_image",
+    "aligned_lines",
+    "as_ascii",
     "atomic",
     "corrected_header",
     "save_aligned",
     "save_corrected",
+    "sweep",
     "write_aligned",
     "write_corrected",
 ]
@@ -55,6 +58,13 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def sweep(folder: Path, pattern: str) -> None:
+    """Remove what `atomic` left in a folder, of files called like `pattern`, in runs that were killed."""
+    for leftover in folder.glob(f".{'[0-9a-f]' * 8}-{pattern}"):
+        with suppress(OSError):
+            leftover.unlink()
 
 
 def aligned_image(alignment: Alignment, *, corrected: bool = True) -> np.ndarray:
@@ -124,12 +134,19 @@ def save_aligned(alignment: Alignment, path: Path) -> None:
         for key in _KEPT:
             if moving.header is not None and moving.header.get(key) not in (None, ""):
                 header[key] = (moving.header[key], moving.header.comments[key])
-        for line in (f"{_ascii(moving.name)} resampled onto {_ascii(reference.name)}", *_history(alignment)):
-            header["HISTORY"] = f"imreg-xp {__version__}: {line}"
+        for line in aligned_lines(alignment):
+            header["HISTORY"] = line
         fits.PrimaryHDU(aligned_image(alignment), header).writeto(path)
 
 
-def _ascii(text: str) -> str:
+def aligned_lines(alignment: Alignment) -> list[str]:
+    """Return what `save_aligned` tells in HISTORY."""
+    reference, moving = alignment.reference, alignment.moving
+    what = f"{as_ascii(moving.name)} resampled onto {as_ascii(reference.name)}"
+    return [f"imreg-xp {__version__}: {line}" for line in (what, *_history(alignment))]
+
+
+def as_ascii(text: str) -> str:
     """Return text that a FITS card can hold."""
     return text.encode("ascii", "backslashreplace").decode().replace("\n", "\\n")
 
@@ -138,7 +155,7 @@ def _history(alignment: Alignment) -> list[str]:
     x, y = alignment.shift_xy
     ex, ey = np.sqrt(np.diag(alignment.covariance_xy))
     lines = [
-        f"reference {_ascii(alignment.reference.name)}",
+        f"reference {as_ascii(alignment.reference.name)}",
         f"shift x = {x:+.5f} +- {ex:.5f} reference pixels",
         f"shift y = {y:+.5f} +- {ey:.5f} to match the reference",
     ]
