@@ -24,10 +24,8 @@ __all__ = [
     "accumulator_dtype",
     "array_namespace",
     "as_array",
-    "as_batch",
     "as_errors",
     "as_images",
-    "broadcast_batch",
     "complex_dtype",
     "device_of",
     "finite",
@@ -213,27 +211,6 @@ def scalar_or_array(x: Any, *, name: str) -> float | Array | None:
             raise ValueError(msg)
         return value
     return x
-
-
-def as_batch(x: Array, lead: tuple[int, ...], ndim: int, *, xp: Namespace) -> Array:
-    """Flatten the leading axes of `x` to one batch axis of length 1 (nothing to broadcast) or prod(`lead`)."""
-    image = x.shape[x.ndim - ndim :]
-    own = x.shape[: x.ndim - ndim]
-    if math.prod(own) == 1:
-        return xp.reshape(x, (1, *image))
-    if own != lead:
-        x = xp.broadcast_to(x, (*lead, *image))
-    return xp.reshape(x, (-1, *image))
-
-
-def broadcast_batch(shapes: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
-    """Return the common leading shape of the named arrays, or raise a ValueError that names them."""
-    try:
-        return np.broadcast_shapes(*shapes.values())
-    except ValueError:
-        listed = ", ".join(f"`{k}` {v}" for k, v in shapes.items())
-        msg = f"leading (batch) shapes do not broadcast: {listed}"
-        raise ValueError(msg) from None
 
 
 def finite(x: Array, *, xp: Namespace) -> tuple[Array, Array]:

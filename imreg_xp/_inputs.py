@@ -11,15 +11,14 @@ from ._array import (
     Array,
     Namespace,
     accumulator_dtype,
-    as_batch,
     as_errors,
     as_images,
-    broadcast_batch,
     device_of,
     is_number,
     known_finite,
     scalar_or_array,
 )
+from ._batch import as_batch, broadcast_batch
 from ._engine.problem import Options, Side, over_image
 from ._engine.result import Registration
 

@@ -26,10 +26,13 @@ class _Place:
         return hash(self._name)
 
 
-def _made(make: Callable[..., np.ndarray], args: tuple[Hashable, ...], dtype: Any, place: _Place, xp: Namespace) -> Any:
-    host = make(*args)
-    host.flags.writeable = False
-    return xp.asarray(host, dtype=dtype, device=place.device)
+def _made(
+    make: Callable[..., np.ndarray], args: tuple[Hashable, ...], dtype: Any, place: _Place, *, xp: Namespace
+) -> Array:
+    made = xp.asarray(make(*args), dtype=dtype, device=place.device)
+    if isinstance(made, np.ndarray):
+        made.flags.writeable = False
+    return made
 
 
 _small = functools.lru_cache(maxsize=1024)(_made)
@@ -50,5 +53,5 @@ def table(
     """
     place = _Place(device_of(like))
     if not may_be_kept(like):
-        return _made(make, args, dtype, place, xp)
-    return (_large if large else _small)(make, args, dtype, place, xp)
+        return _made(make, args, dtype, place, xp=xp)
+    return (_large if large else _small)(make, args, dtype, place, xp=xp)

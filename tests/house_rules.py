@@ -38,6 +38,7 @@ ROOMS = (
     Room("border", 0, ("_array",)),
     Room("tables", 0, ("_static",), also=("border",)),
     Room("fft lengths", 0, ("_fft_length",)),
+    Room("batches", 0, ("_batch",), also=("border",)),
     Room("memory", 0, ("_memory",), also=("border",)),
     Room("fft_tools", 1, ("fft_tools",)),
     Room("engine", 2, ("_engine",)),

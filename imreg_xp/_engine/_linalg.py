@@ -57,7 +57,7 @@ def _small_inverse(a: Array, *, xp: Namespace) -> Array:
 
 
 def _signs() -> np.ndarray:
-    return np.array([[1.0, -1.0], [-1.0, 1.0]])
+    return 2 * np.eye(2) - 1
 
 
 def symmetric(rows: list[list[Array]], *, xp: Namespace) -> Array:

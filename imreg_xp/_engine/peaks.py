@@ -52,7 +52,7 @@ def take_at(values: Array, index: Array, *, xp: Namespace) -> Array:
 
 def lags(index: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
     """Turn indices of a correlation map into signed lags (accumulator dtype) in [-n/2, n/2)."""
-    n = table(np.asarray, tuple(map(int, shape)), dtype=index.dtype, like=index, xp=xp)
+    n = table(np.asarray, tuple(shape), dtype=index.dtype, like=index, xp=xp)
     lag = xp.where(2 * index >= n, index - n, index)
     return xp.astype(lag, accumulator_dtype(index, xp=xp))
 

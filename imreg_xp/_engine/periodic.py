@@ -31,7 +31,7 @@ from .peaks import argmax, peak_within
 from .periodic_errors import Peak, Spectra, fit_at
 from .problem import Options, Side, inner, normalised
 from .result import Registration, Status, finish
-from .spectrum import Rings, ml_weights, power, radial_mean, spread, white_floor
+from .spectrum import Rings, power, radial_mean, spread, weights_from_all_powers, white_floor
 
 __all__ = ["solve"]
 
@@ -151,25 +151,18 @@ def _weighted_search(
         return xp.concat([a[:, 1:2], a[:, 1:]], axis=1) if a.shape[1] > 1 else a
 
     r, m = without_mean(r), without_mean(m)
-    p_r = xp.astype(err_r, r.dtype) ** 2 * n
-    p_m = white_floor(m, shape, xp=xp) if err_m is None else xp.astype(err_m, r.dtype) ** 2 * n
-    p_r, p_m = p_r + 0 * m[:, 0], p_m + 0 * m[:, 0]
-    extra_r, extra_m = r - p_r[:, None], m - p_m[:, None]
-    total_r, total_m = (xp.maximum(xp.sum(modes * x, axis=1), 0.0) for x in (extra_r, extra_m))
-    gain = xp.sqrt(total_m / xp.where(total_r > 0, total_r, xp.ones_like(total_r)))
-    gain = xp.where((total_r > 0) & (total_m > 0), gain, xp.ones_like(gain))
+    p_r = xp.astype(err_r, r.dtype) ** 2 * n + 0 * m[:, 0]
+    p_m = white_floor(m, shape, xp=xp) if err_m is None else xp.astype(err_m, r.dtype) ** 2 * n + 0 * m[:, 0]
     rings = Rings(r + 0 * m, m, 0 * m, modes + 0 * m)
-    dtype = xp.real(spectra.cross).dtype
+    total_r, total_m = (xp.sum(modes * (x - p[:, None]), axis=1) for x, p in ((r, p_r), (m, p_m)))
+    usable = (total_r > 0) & (total_m > 0)
+    gain = xp.sqrt(xp.where(usable, total_m, 1.0) / xp.where(usable, total_r, 1.0))
 
     def filtered(cross: Array | None, gain: Array) -> Array:
-        s = gain[:, None]
-        auto = 0.5 * (s * extra_r + extra_m / s)
-        # both estimates of s S are equally good and independent
-        both = rings._replace(cross=auto if cross is None else 0.5 * (auto + cross), modes=rings.modes * 2)
-        return spread(ml_weights(both, gain, noise=(p_r, p_m), xp=xp), shape, dtype, xp=xp)
+        weights = weights_from_all_powers(rings._replace(cross=cross), gain, (p_r, p_m), xp=xp)
+        return spread(weights, shape, xp.real(spectra.cross).dtype, xp=xp)
 
-    weights = filtered(None, gain)
-    weighted = spectra.cross * weights
+    weighted = spectra.cross * filtered(None, gain)
     lag, on_border = _search(weighted, shape, options.limits, xp=xp)
     offset = _refined(weighted, lag, shape, xp=xp).offset
     aligned = fourier_translate(spectra.cross, -offset, shape, xp=xp)

@@ -91,12 +91,12 @@ def finish(
         Status.SEARCH_BORDER: flags[Status.SEARCH_BORDER] | xp.any(abs(offset) > far, axis=-1),
     }
     fitted = sum(flag.value * xp.astype(where, xp.int32) for flag, where in raised.items())
-    status = xp.where(few, int(Status.TOO_FEW_VALID), xp.where(flat, int(Status.FLAT_IMAGE), fitted))
+    status = xp.where(few, Status.TOO_FEW_VALID.value, xp.where(flat, Status.FLAT_IMAGE.value, fitted))
     mean_r, top_r, mean_m, top_m = norms[0].mean, norms[0].top, norms[1].mean, norms[1].top
     scale = scale * top_m / top_r
     level = mean_m + top_m * background - scale * mean_r
     numbers = [-offset, error, covariance, scale, level, chi2, dof, overlap]
-    return Registration(*_only_good(numbers, status, dtype, xp=xp), status)
+    return Registration._make([*_only_good(numbers, status, dtype, xp=xp), status])
 
 
 def _only_good(numbers: list[Array], status: Array, dtype: Any, *, xp: Namespace) -> list[Array]:

@@ -30,6 +30,7 @@ __all__ = [
     "sampled_spectrum",
     "smooth",
     "spread",
+    "weights_from_all_powers",
     "white_floor",
     "wiener",
 ]
@@ -43,7 +44,7 @@ class Rings(NamedTuple):
 
     reference: Array
     moving: Array
-    cross: Array
+    cross: Array | None
     modes: Array
 
 
@@ -184,18 +185,10 @@ def attenuation(rings: Rings, *, xp: Namespace) -> Array:
     return xp.maximum(ratio, 1.0)
 
 
-def ml_weights(
-    rings: Rings, gain: Array, *, noise: tuple[Array | None, Array | None] = (None, None), xp: Namespace
-) -> Array:
-    """Return W per ring (batch, rings), largest 1, from the rings' own signal and noise.
+def ml_weights(rings: Rings, gain: Array, *, xp: Namespace) -> Array:
+    """Return W per ring (batch, rings), largest 1, for the gain s (batch,).
 
-    Parameters
-    ----------
-    gain
-        s, (batch,).
-    noise
-        White noise powers (batch,) of reference and moving where they are known; else they are what the signal leaves
-        of the auto-powers, as one white level.
+    The noise is what the signal leaves of the auto-powers, as one white level in either image.
     """
     r, m, x = (smooth(a, xp=xp) for a in rings[:3])
     s = gain[:, None]
@@ -204,19 +197,45 @@ def ml_weights(
     signal = xp.where(x > _SIGNIFICANT * error, x, xp.zeros_like(x)) / _safe(s, xp=xp)
     trust = modes / _safe(r * m, xp=xp)
 
-    def noise_power(total: Array, part: Array, known: Array | None) -> Array:
-        if known is not None:
-            return known[:, None] + xp.zeros_like(total)
+    def noise_power(total: Array, part: Array) -> Array:
         rest = _mean(total - part, trust, xp=xp)
         return xp.maximum(rest, _FLOOR * _mean(total, modes, xp=xp)) + 0 * total
 
-    p_r = noise_power(r, signal, noise[0])
-    p_m = noise_power(m, s * s * signal, noise[1])
-    if noise[0] is None:
-        # a ring too faint to show in the cross-power may show in a reference with hardly any noise
-        beyond = r - p_r
-        seen = beyond > 2 * _SIGNIFICANT * r * xp.sqrt(2 / modes)
-        signal = xp.where(signal > 0, signal, xp.where(seen, beyond, xp.zeros_like(beyond)))
+    p_r, p_m = noise_power(r, signal), noise_power(m, s * s * signal)
+    # a ring too faint to show in the cross-power may show in a reference with hardly any noise
+    beyond = r - p_r
+    seen = beyond > 2 * _SIGNIFICANT * r * xp.sqrt(2 / modes)
+    signal = xp.where(signal > 0, signal, xp.where(seen, beyond, xp.zeros_like(beyond)))
+    return _filter(signal, s, p_r, p_m, xp=xp)
+
+
+def weights_from_all_powers(rings: Rings, gain: Array, noise: tuple[Array, Array], *, xp: Namespace) -> Array:
+    r"""Return W per ring (batch, rings), largest 1, for known white noise powers (batch,) of reference and moving.
+
+    The signal is the mean of what both auto-powers less their noise and, if there is one, the cross-power say, each
+    with its own variance: per mode :math:`2 P (2 S + P)` of an auto-power and :math:`S P_m + s^2 S P_r + P_r P_m` of
+    the cross-power. The mean of many frames knows the signal far better than one more frame does.
+    """
+    s = gain[:, None]
+    modes = xp.maximum(rings.modes, 1.0)
+    # noise too small to matter must not be divided by
+    p_r, p_m = (xp.maximum(p[:, None], _FLOOR * _mean(x, modes, xp=xp)) for p, x in zip(noise, rings[:2], strict=True))
+    in_r, in_m = smooth(rings.reference - p_r, xp=xp), smooth(rings.moving - p_m, xp=xp) / s**2
+    least = xp.maximum(in_r, 0.0)
+    parts = [
+        (in_r, 1 / (2 * p_r * (2 * least + p_r))),
+        (in_m, s**4 / (2 * p_m * (2 * s**2 * least + p_m))),
+    ]
+    if rings.cross is not None:
+        parts.append((smooth(rings.cross, xp=xp) / s, s**2 / (least * (p_m + s**2 * p_r) + p_r * p_m)))
+    precision = sum(w for _, w in parts)
+    signal = sum(w * x for x, w in parts) / precision
+    error = 1 / xp.sqrt(precision * modes)
+    signal = xp.where(signal > _SIGNIFICANT * error, signal, xp.zeros_like(signal))
+    return _filter(signal, s, p_r, p_m, xp=xp)
+
+
+def _filter(signal: Array, s: Array, p_r: Array, p_m: Array, *, xp: Namespace) -> Array:
     w = s * signal / _safe(p_r * p_m + s * s * signal * p_r + signal * p_m, xp=xp)
     best = xp.max(w, axis=1, keepdims=True)
     # no significant ring at all: plain correlation

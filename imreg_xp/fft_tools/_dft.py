@@ -104,7 +104,6 @@ def taylor_basis(shape: Sequence[int], at: Array, orders: int, *, xp: Namespace)
 
 def _waves(n: int, half: bool, x: Array, sign: int, *, cosine: bool = True, xp: Namespace) -> Array:
     """Return exp(± 2 pi i nu x), (..., modes, points), of the modes of one axis, at Nyquist its real part."""
-    n, half = int(n), bool(half)
     nu = table(frequency, n, half, dtype=x.dtype, like=x, xp=xp)
     odd = moving_modes(n, half, x, xp=xp) if cosine and n % 2 == 0 else None
     return phasor(nu, x, sign, odd=odd, xp=xp)
@@ -202,7 +201,7 @@ def translate_real_part(spectrum: Array, offset: Array, shape: Sequence[int], *,
     """
     turn = 1.0
     for axis, (n, nu) in enumerate(zip(shape, frequencies(shape, offset, xp=xp), strict=True)):
-        top = nyquist(int(n), axis == len(shape) - 1, nu, xp=xp)
+        top = nyquist(n, axis == len(shape) - 1, nu, xp=xp)
         # the half axis has its Nyquist mode at +1/2, the others at -1/2
         e = phasor(xp.where(top, -abs(nu), nu), offset[axis : axis + 1], -1.0, xp=xp)[:, 0]
         laid = along(n=e.shape[0], axis=axis, ndim=len(shape))

@@ -77,7 +77,7 @@ def _sums(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _axes(shape: Sequence[int]) -> list[tuple[int, bool]]:
-    return [(int(n), axis == len(shape) - 1) for axis, n in enumerate(shape)]
+    return [(n, axis == len(shape) - 1) for axis, n in enumerate(shape)]
 
 
 def frequencies(shape: Sequence[int], like: Array, *, xp: Namespace) -> list[Array]:
@@ -104,7 +104,7 @@ def moving_modes(n: int, half: bool, like: Array, *, xp: Namespace) -> Array:
 
 def half_weights(shape: Sequence[int], like: Array, *, xp: Namespace) -> Array:
     """Return the multiplicity (1 or 2) of each mode along the half axis of `rfftn`."""
-    return table(_multiplicity, int(shape[-1]), dtype=accumulator_dtype(like, xp=xp), like=like, xp=xp)
+    return table(_multiplicity, shape[-1], dtype=accumulator_dtype(like, xp=xp), like=like, xp=xp)
 
 
 def order_columns(
@@ -129,7 +129,7 @@ def moment_columns(shape: Sequence[int], like: Array, *, xp: Namespace) -> list[
 
 def mode_sums(shape: Sequence[int], like: Array, *, xp: Namespace) -> Array:
     r"""Return the sum of :math:`(2\pi\nu)(2\pi\nu)^T` over all modes, (1, ndim, ndim)."""
-    return table(_sums, tuple(map(int, shape)), dtype=accumulator_dtype(like, xp=xp), like=like, xp=xp)
+    return table(_sums, tuple(shape), dtype=accumulator_dtype(like, xp=xp), like=like, xp=xp)
 
 
 def entries(ndim: int, order: int) -> np.ndarray:

@@ -13,12 +13,11 @@ from .._array import (
     Namespace,
     accumulator_dtype,
     array_namespace,
-    as_batch,
     as_images,
-    broadcast_batch,
     device_of,
     is_number,
 )
+from .._batch import as_batch, broadcast_batch
 from ._arguments import as_coordinates, as_numeric, check_axes, number
 from ._dft import along, axes_of, fourier_translate, irfft, rfft, translate_real_part
 from .sampling import as_complex, columns_at, real_or_complex
