@@ -53,14 +53,16 @@ class _Finite:
         self._frames = self._reference = None
         if options["boundary"] != "wrap" or not is_traced_or_remote(reference) or is_traced(reference):
             return
-        flags = [xp.broadcast_to(xp.isfinite(xp.sum(reference)), (1,))]
-        on_device = is_array(stack.source) and not isinstance(stack.source, np.ndarray)
-        if on_device:
-            axes = tuple(range(1, stack.source.ndim))
-            flags.append(xp.isfinite(xp.sum(stack.source, axis=axes)))
-        found = to_host(xp.concat(flags))[0]
+        images = [reference[None, ...]]
+        if is_array(stack.source) and not isinstance(stack.source, np.ndarray):
+            images.append(stack.source)
+        if all(xp.isdtype(x.dtype, "integral") for x in images):
+            found = np.ones(sum(x.shape[0] for x in images), dtype=bool)
+        else:
+            axes = tuple(range(1, images[0].ndim))
+            found = to_host(xp.concat([xp.isfinite(xp.sum(x, axis=axes)) for x in images]))[0]
         self._reference = bool(found[0])
-        self._frames = found[1:] if on_device else None
+        self._frames = found[1:] if len(images) > 1 else None
 
     def __call__(self, block: Block) -> bool | None:
         frames = block.finite if self._frames is None else bool(np.all(self._frames[block.start : block.stop]))
@@ -120,7 +122,7 @@ class _Others:
         variance = coadd.variance * coadd.coverage / xp.where(known, coadd.coverage - 1, xp.ones_like(coadd.coverage))
         count = xp.maximum(xp.sum(xp.astype(known, variance.dtype)), 1.0)
         mean = xp.sum(xp.where(known, variance, xp.zeros_like(variance))) / count
-        return xp.sqrt(xp.where(mean > 0, mean, xp.full_like(mean, xp.finfo(mean.dtype).tiny)))
+        return xp.sqrt(xp.where(mean > 0, mean, xp.full_like(mean, xp.finfo(mean.dtype).smallest_normal)))
 
 
 def _inverse(x: Array, *, xp: Namespace) -> Array:

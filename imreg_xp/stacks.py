@@ -43,11 +43,11 @@ def register_stack(
     Parameters
     ----------
     reference : array (image axes) or policy
-        An image to align to, or how frames are aligned to each other. Shifts are those to the grid of the first frame
-        that can be used, which has the shift 0 (with "mean": near 0).
+        An image to align to, or how frames are aligned to each other. Shifts are then those to the grid of the first
+        frame that can be used, which has the shift 0 (with "mean": near 0).
 
         "first"
-            each frame on the first.
+            each frame on the first, whatever that is.
         "mean"
             each frame on the mean of all others, in three rounds, begun from "first". The errors are relative to the
             mean of the others.

@@ -218,16 +218,17 @@ def weights_from_all_powers(rings: Rings, gain: Array, noise: tuple[Array, Array
     """
     s = gain[:, None]
     modes = xp.maximum(rings.modes, 1.0)
-    # noise too small to matter must not be divided by
-    p_r, p_m = (xp.maximum(p[:, None], _FLOOR * _mean(x, modes, xp=xp)) for p, x in zip(noise, rings[:2], strict=True))
+    # noise too small to matter must not be divided by, nor that of flat images
+    least = [_FLOOR * _mean(x, modes, xp=xp) for x in rings[:2]]
+    p_r, p_m = (xp.where(low > 0, xp.maximum(p[:, None], low), 1.0) for p, low in zip(noise, least, strict=True))
     in_r, in_m = smooth(rings.reference - p_r, xp=xp), smooth(rings.moving - p_m, xp=xp) / s**2
-    least = xp.maximum(in_r, 0.0)
+    first = xp.maximum(in_r, 0.0)
     parts = [
-        (in_r, 1 / (2 * p_r * (2 * least + p_r))),
-        (in_m, s**4 / (2 * p_m * (2 * s**2 * least + p_m))),
+        (in_r, 1 / (2 * p_r * (2 * first + p_r))),
+        (in_m, s**4 / (2 * p_m * (2 * s**2 * first + p_m))),
     ]
     if rings.cross is not None:
-        parts.append((smooth(rings.cross, xp=xp) / s, s**2 / (least * (p_m + s**2 * p_r) + p_r * p_m)))
+        parts.append((smooth(rings.cross, xp=xp) / s, s**2 / (first * (p_m + s**2 * p_r) + p_r * p_m)))
     precision = sum(w for _, w in parts)
     signal = sum(w * x for x, w in parts) / precision
     error = 1 / xp.sqrt(precision * modes)
