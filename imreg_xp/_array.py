@@ -32,6 +32,7 @@ __all__ = [
     "from_lists",
     "in_library",
     "is_array",
+    "is_dask",
     "is_number",
     "is_traced",
     "is_traced_or_remote",
@@ -193,6 +194,11 @@ def as_array(x: Any) -> Array:
 def is_array(x: Any) -> bool:
     """Tell whether `x` is an array of a library, on the host or elsewhere."""
     return bool(compat.is_array_api_obj(x))
+
+
+def is_dask(x: Any) -> bool:
+    """Tell whether `x` is a lazy array of Dask, of whatever arrays its blocks are."""
+    return bool(compat.is_dask_array(x))
 
 
 def is_number(x: Any) -> bool:

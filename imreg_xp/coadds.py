@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, Literal, NamedTuple
 
-from ._array import Array, Namespace, accumulator_dtype, as_images, device_of
+from ._array import Array, Namespace, accumulator_dtype, as_images, device_of, is_dask
 from ._engine.problem import column
 from ._engine.resample import shifted
 from ._engine.result import Registration
 from ._inputs import one_image
 from .frames import Block, Frames, open_frames
 
-__all__ = ["Coadd", "Sums", "align_stack", "coadd", "mean_of_others", "sums"]
+__all__ = ["Coadd", "Sums", "align_stack", "coadd", "mean_of_others", "merged", "sums"]
 
 
 class Coadd(NamedTuple):
@@ -39,7 +40,7 @@ def align_stack(
     Parameters
     ----------
     frames : array (n, image axes)
-        The frames that were registered.
+        The frames that were registered; a dask array gives a lazy result.
     registration : Registration
         What `register_stack` returned for them.
     fill : float
@@ -59,6 +60,11 @@ def align_stack(
     ValueError
         There are not as many shifts as frames, or not as many components as image axes; an unknown `boundary`.
     """
+    if is_dask(frames):
+        from .lazy import align_blocks  # noqa: PLC0415  (builds on this module)
+
+        align = functools.partial(align_stack, fill=fill, boundary=boundary, chunk=chunk)
+        return align_blocks(align, frames, registration)
     stack, wrap = _registered(frames, registration, boundary, chunk)
     parts = [_aligned(stack, block, registration, fill, wrap=wrap, xp=stack.xp)[: block.size, ...] for block in stack]
     return stack.xp.concat(parts, axis=0)
@@ -81,7 +87,7 @@ def coadd(
     Parameters
     ----------
     frames : array (n, image axes)
-        The frames that were registered. Those that could not be aligned are left out.
+        The frames that were registered; a dask array gives a lazy result. Those that could not be aligned are left out.
     registration : Registration
         What `register_stack` returned for them.
     weights : array (n,), optional
@@ -101,6 +107,10 @@ def coadd(
     ValueError
         Shapes that do not match; an unknown `boundary`.
     """
+    if is_dask(frames):
+        from .lazy import coadd_blocks  # noqa: PLC0415  (builds on this module)
+
+        return coadd_blocks(frames, registration, weights, wrap=_periodic(boundary), chunk=chunk)
     stack, wrap = _registered(frames, registration, boundary, chunk)
     if weights is not None and tuple(weights.shape) != (stack.count,):
         msg = f"`weights` must have shape ({stack.count},), one per frame, got {tuple(weights.shape)}"
@@ -111,16 +121,21 @@ def coadd(
 
 def _registered(frames: Any, registration: Registration, boundary: str, chunk: int | None) -> tuple[Frames, bool]:
     """Return the frames of a registration, and whether they are periodic."""
-    if boundary not in ("overlap", "wrap"):
-        msg = f"`boundary` must be one of ('overlap', 'wrap'), got {boundary!r}"
-        raise ValueError(msg)
+    wrap = _periodic(boundary)
     stack = open_frames(frames, chunk, like=registration.shift)
     shape = tuple(stack.source.shape)
     if tuple(registration.shift.shape) != (shape[0], len(shape) - 1):
         got = tuple(registration.shift.shape)
         msg = f"`registration` must hold shifts of shape {(shape[0], len(shape) - 1)} for these frames, got {got}"
         raise ValueError(msg)
-    return stack, boundary == "wrap"
+    return stack, wrap
+
+
+def _periodic(boundary: str) -> bool:
+    if boundary not in ("overlap", "wrap"):
+        msg = f"`boundary` must be one of ('overlap', 'wrap'), got {boundary!r}"
+        raise ValueError(msg)
+    return boundary == "wrap"
 
 
 def _aligned(
@@ -156,10 +171,10 @@ class Sums(NamedTuple):
 
 
 def sums(stack: Frames, registration: Registration, weights: Array | None, *, wrap: bool, xp: Namespace) -> Sums:
-    """Add up the frames: mean and scatter of each block, merged (Chan et al. 1983) so that no digits are lost."""
+    """Add up the frames: mean and scatter of each block, merged."""
     shape = tuple(stack.source.shape[1:])
     acc = accumulator_dtype(registration.shift, xp=xp)
-    mean, weight, scatter, count = (xp.zeros(shape, dtype=acc, device=device_of(registration.shift)) for _ in range(4))
+    total = Sums(*(xp.zeros(shape, dtype=acc, device=device_of(registration.shift)) for _ in range(4)))
     for block in stack:
         x, w = _weighted(stack, block, registration, weights, wrap=wrap, xp=xp)
         # copies that fill the last block count for nothing
@@ -167,12 +182,17 @@ def sums(stack: Frames, registration: Registration, weights: Array | None, *, wr
         w = w * column(fresh, x, xp=xp)
         here = xp.sum(w, axis=0)
         centre = xp.sum(w * x, axis=0) / xp.where(here > 0, here, xp.ones_like(here))
-        total = weight + here
-        share = here / xp.where(total > 0, total, xp.ones_like(total))
-        scatter = scatter + xp.sum(w * (x - centre) ** 2, axis=0) + (centre - mean) ** 2 * weight * share
-        mean, weight = mean + (centre - mean) * share, total
-        count = count + xp.sum(xp.astype(w > 0, acc), axis=0)
-    return Sums(mean, weight, scatter, count)
+        scatter = xp.sum(w * (x - centre) ** 2, axis=0)
+        total = merged(total, Sums(centre, here, scatter, xp.sum(xp.astype(w > 0, acc), axis=0)), xp=xp)
+    return total
+
+
+def merged(a: Sums, b: Sums, *, xp: Namespace) -> Sums:
+    """Return the sums over both sets of frames (Chan et al. 1983): no digits are lost."""
+    total = a.weight + b.weight
+    share = b.weight / xp.where(total > 0, total, xp.ones_like(total))
+    scatter = a.scatter + b.scatter + (b.mean - a.mean) ** 2 * a.weight * share
+    return Sums(a.mean + (b.mean - a.mean) * share, total, scatter, a.count + b.count)
 
 
 def _weighted(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, Literal, get_args
 
-from ._array import Array
+from ._array import Array, is_dask
 from ._engine.result import Registration
 from .frames import open_frames
+from .lazy import register_blocks
 from .links import on_neighbours
 from .rounds import jointly, on_image, on_mean
 
@@ -63,7 +65,9 @@ def register_stack(
             that does not change.
     frames : array (n, image axes)
         An array of any library, a memory map, or what is read like an array (h5py, zarr). Frames on the host go to the
-        device of the reference, if that is on another, in the dtype they have.
+        device of the reference, if that is on another, in the dtype they have. A dask array gives a lazy result, dask
+        arrays with the frames' chunks, each registered where it is; with an image or "first" as the reference, and bad
+        values of options are reported when it is computed.
     reference_err, reference_valid
         As in `register`, of the reference image or the first frame; not with the policies that have no such image.
     moving_err, moving_valid
@@ -118,11 +122,14 @@ def register_stack(
         "max_shift": max_shift,
         "min_overlap": min_overlap,
     }
+    if isinstance(reference, str):
+        _check_policy(reference, options, window)
+    if is_dask(frames):
+        return _lazily(reference, frames, options, chunk)
     if not isinstance(reference, str):
         stack = open_frames(frames, chunk, like=reference)
         with _bar(stack.count, progress) as bar:
             return on_image(reference, stack, options, bar.update)
-    _check_policy(reference, options, window)
     stack = open_frames(frames, chunk)
     if reference in ("previous", "all-pairs") and stack.count > 1:
         back = min(2 if reference == "previous" else window, stack.count - 1)
@@ -133,6 +140,13 @@ def register_stack(
         if reference in rounds:
             return rounds[reference](stack, options, bar.update, xp=stack.xp)
         return on_image(stack.rows(stack.source, 0, 1)[0, ...], stack, options, bar.update)
+
+
+def _lazily(reference: Any, frames: Array, options: dict[str, Any], chunk: int | None) -> Registration:
+    if isinstance(reference, str) and reference != "first":
+        msg = f"`reference` must be an array or 'first' for frames in a dask array, got {reference!r}"
+        raise ValueError(msg)
+    return register_blocks(functools.partial(register_stack, chunk=chunk), reference, frames, options)
 
 
 def _check_policy(policy: str, options: dict[str, Any], window: Any) -> None:

@@ -51,7 +51,7 @@ ROOMS = (
     Room(
         "native face",
         3,
-        ("registration", "coadds", "rounds", "links", "stacks"),
+        ("registration", "coadds", "rounds", "links", "lazy", "stacks"),
         also=("inputs", "frames", "adjustment"),
     ),
     Room("documented face", 3, ("chi2_shifts", "cross_correlation_shifts", "register_images"), also=("inputs",)),
