@@ -31,6 +31,8 @@ def _made(
 ) -> Array:
     made = xp.asarray(make(*args), dtype=dtype, device=place.device)
     if isinstance(made, np.ndarray):
+        # the host may keep its own, for libraries that take writable arrays alone
+        made = made.view()
         made.flags.writeable = False
     return made
 
