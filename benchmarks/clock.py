@@ -18,9 +18,9 @@ import scipy.fft
 
 from .record import THREADS
 
-_LONG = 5.0  # seconds: what takes that long needs no warming up
-
 __all__ = ["grown", "in_child", "interleaved", "median", "use_threads"]
+
+_LONG = 5.0  # seconds: what takes that long needs no warming up
 
 
 def interleaved(
@@ -71,10 +71,13 @@ def use_threads(count: int) -> Iterator[None]:
 
 def in_child(module: str, function: str, *, threads: int = 1, **arguments: Any) -> Any:
     """Return what a function of this package gives in a process of its own, all through JSON."""
+    settings = dict.fromkeys(THREADS, str(threads))
+    if function == "memory":  # what was freed goes back to the system, so that using it again is seen
+        settings["MALLOC_MMAP_THRESHOLD_"] = "65536"
     done = subprocess.run(
         [sys.executable, "-m", f"{__package__}.clock"],
         input=json.dumps([module, function, arguments]),
-        env={**os.environ, **dict.fromkeys(THREADS, str(threads))},
+        env={**os.environ, **settings},
         cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,

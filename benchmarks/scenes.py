@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from astropy.io import fits
 
 from .peers import Pair
 
@@ -91,6 +90,8 @@ def _averaged(image: np.ndarray, corner: np.ndarray, size: int, block: int) -> n
 def _picture(name: str) -> np.ndarray | None:
     """Return a real image of rms 1, None if the package that has it is not installed."""
     if name.endswith(".fits"):
+        from astropy.io import fits  # noqa: PLC0415  (slow to import, and needed here alone)
+
         path = Path(__file__).parents[1] / "imreg_xp" / "data" / name
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -33,6 +33,9 @@ _FULL = (
     ),
     tuple((200, 256, dtype, k) for dtype in ("float32", "float64") for k in (1, 2)),
 )
+# kind, size, dtype, threads of what peak memory is measured of, in a process for each method
+_WEIGHED_QUICK = (("stack", 128, "float32", 1),)
+_WEIGHED = (("pair", 1024, "float64", 1), ("stack", 256, "float32", 1))
 
 
 def rows(quick: bool) -> list[Row]:
@@ -47,8 +50,8 @@ def rows(quick: bool) -> list[Row]:
         found += in_child("speed", "stacks", threads=threads, frames=frames, size=size, dtype=dtype, use=threads,
                           repeats=repeats, seconds=seconds)  # fmt: skip
     for row in found:
-        wanted = row["threads"] == 1 and row["ms"] is not None and row["size"] in ((128,) if quick else (512, 256))
-        if wanted and (row["kind"] == "stack" or not quick or row["method"].startswith("imreg_xp")):
+        case = row["kind"], row["size"], row["dtype"], row["threads"]
+        if row["ms"] is not None and case in (_WEIGHED_QUICK if quick else _WEIGHED):
             row["images"] = _images(row)
     return found
 

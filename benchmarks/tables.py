@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["COLUMNS", "as_markdown", "as_text"]
+__all__ = ["COLUMNS", "as_markdown", "as_text", "pivot"]
 
 Row = dict[str, Any]
 Column = tuple[str, str, str]
@@ -83,3 +83,14 @@ def as_markdown(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     head = [heading or "note" for _, heading, _ in used]
     rule = ["--:" if form else "---" for *_, form in used]
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *_cells(rows, used)))
+
+
+def pivot(rows: Sequence[Row], line: str, column: Callable[[Row], str], cell: Callable[[Row], str]) -> str:
+    """Return a Markdown table with a line for each value of a field and a column for each kind of row."""
+    columns = list(dict.fromkeys(map(column, rows)))
+    cells: dict[str, dict[str, str]] = {}
+    for row in rows:
+        cells.setdefault(row[line], {})[column(row)] = cell(row)
+    lines = [[line, *columns], ["---", *["--:"] * len(columns)]]
+    lines += [[name, *(found.get(c, "") for c in columns)] for name, found in cells.items()]
+    return "\n".join(f"| {' | '.join(parts)} |" for parts in lines)
