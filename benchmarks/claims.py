@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 __all__ = ["doubts", "wins"]
@@ -67,35 +67,36 @@ def _meant(scene: str) -> str:
 
 
 def wins(record: Record) -> list[str]:
-    """Return a sentence for each row in which a peer is faster, or nearer to the truth, than we are."""
-    if record["command"] == "speed":
-        return list(_faster(record["rows"]))
-    return list(_nearer(record["rows"])) if record["command"] == "accuracy" else []
+    """Return a sentence for each peer that is faster, or nearer to the truth, than we are, and in which rows."""
+    find = {"speed": _faster, "accuracy": _nearer}.get(record["command"])
+    told: dict[str, list[str]] = {}
+    for start, where in find(record["rows"]) if find else ():
+        told.setdefault(start, []).append(where)
+    return [f"{start}: by {'; '.join(where)}" for start, where in told.items()]
 
 
-def _faster(rows: list[Row]) -> Iterator[str]:
+def _faster(rows: list[Row]) -> Iterator[tuple[str, str]]:
     case = ("kind", "size", "frames", "dtype", "threads")
-    for ours in rows:
-        if ours["method"] != "imreg_xp, wrap, white" or ours["ms"] is None:
-            continue
-        peers = [r for r in rows if all(r[k] == ours[k] for k in case) and not _ours(r) and "rfft2" not in r["method"]]
-        for row in sorted((r for r in peers if r["ms"] is not None and r["ms"] < ours["ms"]), key=lambda r: r["ms"]):
-            what = f"{row['frames']} × {row['size']}²" if row["kind"] == "stack" else f"a pair of {row['size']}²"
-            threads = "1 thread" if row["threads"] == 1 else f"{row['threads']} threads"
-            yield (
-                f"{row['method']} is faster by {ours['ms'] / row['ms']:.1f} than {ours['method']}: "
-                f"{what}, {row['dtype']}, {threads}"
-            )
+    for ours, row in _rivals(rows, case, "ms", lambda _: "imreg_xp, wrap, white"):
+        what = f"{row['frames']} × {row['size']}²" if row["kind"] == "stack" else f"a pair of {row['size']}²"
+        threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}"
+        times = f"{ours['ms'] / row['ms']:.1f} ({what}, {row['dtype']}, {threads})"
+        yield f"{row['method']} is faster than {ours['method']}", times
 
 
-def _nearer(rows: list[Row]) -> Iterator[str]:
-    for ours in rows:
-        if ours["method"] != _meant(ours["scene"]) or ours["rms"] is None:
-            continue
-        for row in rows:
-            same = all(row[k] == ours[k] for k in ("scene", "noise", "size"))
-            if same and not _ours(row) and row["rms"] is not None and row["rms"] < ours["rms"]:
-                yield (
-                    f"{row['method']} is nearer by {ours['rms'] / row['rms']:.2f} than {ours['method']}: "
-                    f"{row['scene']}, noise {row['noise']:g}"
-                )
+def _nearer(rows: list[Row]) -> Iterator[tuple[str, str]]:
+    for ours, row in _rivals(rows, ("scene", "noise", "size"), "rms", lambda r: _meant(r["scene"])):
+        times = f"{ours['rms'] / row['rms']:.2f} ({row['scene']}, noise {row['noise']:g})"
+        yield f"{row['method']} is nearer than {ours['method']}", times
+
+
+def _rivals(
+    rows: list[Row], case: tuple[str, ...], field: str, meant: Callable[[Row], str]
+) -> Iterator[tuple[Row, Row]]:
+    """Go through the pairs of our row and that of a peer which is better in the same case."""
+    ours = {tuple(r[k] for k in case): r for r in rows if r["method"] == meant(r) and r[field] is not None}
+    for row in rows:
+        mine = ours.get(tuple(row[k] for k in case))
+        peer = not _ours(row) and "rfft2" not in row["method"]
+        if mine is not None and peer and row[field] is not None and row[field] < mine[field]:
+            yield mine, row

@@ -20,7 +20,7 @@ from .record import THREADS
 
 __all__ = ["grown", "in_child", "interleaved", "median", "use_threads"]
 
-_LONG = 5.0  # seconds: what takes that long needs no warming up
+_LONG = 2.0  # seconds: what takes that long needs no warming up
 
 
 def interleaved(

@@ -13,12 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from .calibration import BINS
+from .tables import brief
 
 __all__ = ["draw"]
 
 Record = dict[str, Any]
 Row = dict[str, Any]
 
+_PLAIN = FuncFormatter(lambda v, _: f"{v:g}")
 _OURS, _PEER = "#1f5fa8", "#b4b4b4"
 _STYLES: dict[str, dict[str, Any]] = {
     "imreg_xp, overlap": {"color": _OURS, "marker": "o", "lw": 2.4, "zorder": 5},
@@ -75,11 +77,12 @@ def _bars(axes: Axes, rows: dict[str, Row], names: list[str]) -> None:
             axes.text(1.05, i, row.get("note") or "-", va="center", fontsize=8.5, color="#909090")
             continue
         axes.barh(i, row["ratio"] - 1, left=1, height=0.68, color=_OURS if name.startswith("imreg_xp") else _PEER)
-        text = f"{row['ratio']:.1f}   ({row['ms']:.3g} ms)"
+        text = f"{row['ratio']:.1f}   ({brief(row['ms'])} ms)"
         axes.text(max(row["ratio"], 1) * 1.08, i, text, va="center", fontsize=8.5)
     axes.set_xscale("log")
     axes.set_xlim(0.3, 60 * max([r["ratio"] for r in rows.values() if r["ratio"]]) ** 0.85)
     axes.axvline(1, color="black", lw=1)
+    axes.xaxis.set_major_formatter(_PLAIN)
     axes.set_yticks(range(len(names)), names, fontsize=9)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlabel("time in units of the bare FFTs (less is better)")
@@ -114,7 +117,7 @@ def _loglog(axes: Axes, xlabel: str) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        axis.set_major_formatter(_PLAIN)
     axes.set_xlabel(xlabel)
     _plain(axes)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from .claims import doubts, wins
 from .record import ROWS, read
-from .tables import COLUMNS, as_markdown, pivot
+from .tables import COLUMNS, as_markdown, brief, pivot
 
 __all__ = ["make", "page", "records"]
 
@@ -28,7 +28,8 @@ _INTRO = {
     "speed": (
         "All methods take turns in one process on the same pixels. Times are medians, milliseconds; in brackets the "
         "multiple of the bare FFTs of the same run: of a pair, the transforms of both images and one back "
-        "(`scipy.fft.rfft2`, `irfft2`, same dtype); of a stack, one and one back of each frame. \"wrap\" takes "
+        "(`scipy.fft.rfft2`, `irfft2`, same dtype); of a stack, one and one back of each frame, all at once."
+        " (Cutting the stack into pieces that stay in the cache is faster; that row is there, too.) \"wrap\" takes "
         "images as periodic, as all peers but the masked one do; \"overlap\" compares only the pixels that both "
         "pointings hold, with gain and background free, and returns the errors. Peak memory is that of a process of "
         "its own, in units of the images given."
@@ -103,7 +104,11 @@ def _head(found: dict[str, Record]) -> Iterator[str]:
         lines.append(f"| {part} | {record['date']} | {machine} | {e['python']} | {threads} |")
     yield "\n".join(lines)
     versions = next(iter(found.values()))["environment"]["versions"]
-    yield "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + "."
+    yield (
+        f"Versions, of the run of {next(iter(found))}: "
+        + ", ".join(f"{name} {version}" for name, version in versions.items())
+        + "."
+    )
 
 
 def _listed(heading: str, sentences: Sequence[str]) -> list[str]:
@@ -116,7 +121,7 @@ def _threads(row: Row) -> str:
 
 def _speed(record: Record) -> Iterator[str]:
     def cell(row: Row) -> str:
-        return row["note"] or "-" if row["ms"] is None else f"{row['ms']:.3g} ({row['ratio']:.2f})"
+        return row["note"] or "-" if row["ms"] is None else f"{brief(row['ms'])} ({row['ratio']:.2f})"
 
     pairs = [r for r in record["rows"] if r["kind"] == "pair"]
     stacks = [r for r in record["rows"] if r["kind"] == "stack"]
@@ -133,7 +138,7 @@ def _speed(record: Record) -> Iterator[str]:
     if weighed:
         yield "Peak memory, in units of the images given:"
         yield pivot(weighed, "method", lambda r: f"{r['frames']} × {r['size']}², {r['dtype']}",
-                    lambda r: f"{r['images']:.2g}")  # fmt: skip
+                    lambda r: f"{r['images']:.1f}")  # fmt: skip
 
 
 def _accuracy(record: Record) -> Iterator[str]:
@@ -170,7 +175,7 @@ def _scaled(row: Row) -> str:
         return f"{row['slope']:.2f}" + (f" ({row['memory_slope']:.2f})" if row["memory_slope"] is not None else "")
     if row["ms"] is None:
         return row["note"]
-    return f"{row['ms']:.3g}" + (f" ({row['megabytes']:.0f})" if row["megabytes"] else "")
+    return brief(row["ms"]) + (f" ({row['megabytes']:.0f})" if row["megabytes"] else "")
 
 
 def _gpu(record: Record) -> Iterator[str]:

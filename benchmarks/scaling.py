@@ -41,8 +41,8 @@ def rows(quick: bool) -> list[Row]:
     ]  # fmt: skip
     found = [*itertools.chain(*pixels), *itertools.chain(*frames)]
     for row in found:
-        if row["ms"] is not None:
-            case = {k: row.pop(k) for k in ("kind", "size", "frames")}
+        case = {k: row.pop(k) for k in ("kind", "size", "frames")}
+        if row["ms"] is not None and (row["method"] == _PAIR[0] or not quick):
             grown = in_child("speed", "memory", dtype="float64", method=row["method"], **case)
             row["megabytes"] = max(grown, 4096) / 1e6
     for row in found:

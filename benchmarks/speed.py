@@ -41,7 +41,7 @@ _WEIGHED = (("pair", 1024, "float64", 1), ("stack", 256, "float32", 1))
 def rows(quick: bool) -> list[Row]:
     """Return all rows of this part; each number of threads has a process of its own."""
     of_pairs, of_stacks = _QUICK if quick else _FULL
-    repeats, seconds = (3, 0.3) if quick else (15, 2.0)
+    repeats, seconds = (3, 0.3) if quick else (15, 1.5)
     found = []
     for size, dtype, threads in of_pairs:
         found += in_child("speed", "pairs", threads=threads, size=size, dtype=dtype, use=threads, repeats=repeats,
@@ -51,7 +51,8 @@ def rows(quick: bool) -> list[Row]:
                           repeats=repeats, seconds=seconds)  # fmt: skip
     for row in found:
         case = row["kind"], row["size"], row["dtype"], row["threads"]
-        if row["ms"] is not None and case in (_WEIGHED_QUICK if quick else _WEIGHED):
+        own = row["method"].startswith("imreg_xp") or "rfft2" in row["method"]
+        if row["ms"] is not None and case in (_WEIGHED_QUICK if quick else _WEIGHED) and (own or not quick):
             row["images"] = _images(row)
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["COLUMNS", "as_markdown", "as_text", "pivot"]
+__all__ = ["COLUMNS", "as_markdown", "as_text", "brief", "pivot"]
 
 Row = dict[str, Any]
 Column = tuple[str, str, str]
@@ -83,6 +83,11 @@ def as_markdown(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     head = [heading or "note" for _, heading, _ in used]
     rule = ["--:" if form else "---" for *_, form in used]
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *_cells(rows, used)))
+
+
+def brief(value: float) -> str:
+    """Return a positive number to about three digits, without exponents."""
+    return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
 
 
 def pivot(rows: Sequence[Row], line: str, column: Callable[[Row], str], cell: Callable[[Row], str]) -> str:

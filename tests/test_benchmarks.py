@@ -20,7 +20,7 @@ if str(ROOT) not in sys.path:
 
 # ruff: isort: off
 from benchmarks import accuracy, calibration, claims, clock, compare, gpu, peers, quotes, record, report  # noqa: E402
-from benchmarks import scaling, speed  # noqa: E402
+from benchmarks import scaling, speed, tables  # noqa: E402
 from benchmarks.__main__ import main as command  # noqa: E402
 from benchmarks.peers import METHODS, Answer, Method, Pair  # noqa: E402
 # ruff: isort: on
@@ -157,7 +157,7 @@ def test_a_peer_that_wins_is_named():
     case = {"kind": "pair", "size": 64, "frames": 1, "dtype": "float64", "threads": 1}
     rows = [{**case, "method": WRAP.name, "ms": 2.0}, {**case, "method": "theirs", "ms": 1.0}]
     assert claims.wins({"command": "speed", "rows": rows}) == [
-        f"theirs is faster by 2.0 than {WRAP.name}: a pair of 64², float64, 1 thread"
+        f"theirs is faster than {WRAP.name}: by 2.0 (a pair of 64², float64, 1 thread)"
     ]
     assert claims.wins({"command": "speed", "rows": rows[:1]}) == []
 
@@ -302,7 +302,7 @@ def test_the_report_is_made_from_the_files(records, tmp_path):
     assert "not installed" in text
     assert "This is a quick run" in text
     for row in records["speed"]["rows"]:
-        assert row["ms"] is None or f"{row['ms']:.3g} ({row['ratio']:.2f})" in text
+        assert row["ms"] is None or f"{tables.brief(row['ms'])} ({row['ratio']:.2f})" in text
     for image in written[1:]:
         assert image.read_bytes().startswith(b"\x89PNG")
         assert f"](results/{image.name})" in text
