@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -306,6 +307,23 @@ def test_the_report_is_made_from_the_files(records, tmp_path):
     for image in written[1:]:
         assert image.read_bytes().startswith(b"\x89PNG")
         assert f"](results/{image.name})" in text
+
+
+def test_the_command_line_runs_every_part(records, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    for part, one in records.items():
+        room = importlib.import_module(f"benchmarks.{part}")
+        monkeypatch.setattr(room, "rows", lambda quick, one=one: one["rows"] if quick else pytest.fail("not quick"))
+    result = CliRunner().invoke(command, ["all", "--quick", "--out", str(tmp_path / "results")])
+    assert result.exit_code == 0, result.output
+    assert "not installed" in result.output
+    files = [str(tmp_path / "results" / f"{part}.json") for part in records]
+    for arguments in (["check", *files], ["report", "--folder", str(tmp_path / "results")]):
+        assert CliRunner().invoke(command, arguments).exit_code == 0
+    assert (tmp_path / "results.md").exists()
+    result = CliRunner().invoke(command, ["speed", "--quick", "--json", str(tmp_path / "speed.json")])
+    assert result.exit_code == 0
+    assert record.read(tmp_path / "speed.json")["rows"] == records["speed"]["rows"]
 
 
 # --- what is quoted ---------------------------------------------------------------------------------------------------
