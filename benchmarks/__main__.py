@@ -43,7 +43,7 @@ def _run(part: str, quick: bool) -> dict[str, Any]:
     kinds = {"timed": [r for r in rows if "scene" not in r], "errors": [r for r in rows if "scene" in r]}
     for kind, chosen in kinds.items() if part == "documented" else [(part, rows)]:
         click.echo(f"\n{tables.as_text(chosen, tables.COLUMNS[kind])}")
-    for heading, sentences in (("does not hold", "doubts"), ("a peer wins", "wins")):
+    for heading, sentences in (("falls short", "doubts"), ("a peer wins", "wins")):
         for sentence in getattr(_room("claims"), sentences)(record):
             click.echo(f"{heading}: {sentence}")
     return record

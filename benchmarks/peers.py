@@ -79,8 +79,14 @@ def _backwards(found: Any) -> np.ndarray:
 
 
 def _chi2_shift(package: Any, pair: Pair) -> Answer:
-    """Call the documented function, ours or theirs; the errors it documents are those of two parameters jointly."""
-    found = package.chi2_shift(pair.reference, pair.moving, pair.moving_err, zeromean=True, upsample_factor="auto")
+    """Call the documented function, ours or theirs; the errors it documents are those of two parameters jointly.
+
+    It takes one `err`: that of the difference of the images, where both have noise.
+    """
+    err = pair.moving_err
+    if err is not None and pair.reference_err is not None:
+        err = np.hypot(err, pair.reference_err)
+    found = package.chi2_shift(pair.reference, pair.moving, err, zeromean=True, upsample_factor="auto")
     return Answer(_backwards(found), np.array([float(v) for v in found[2:4]])[::-1] / JOINT)
 
 

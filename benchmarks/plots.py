@@ -20,7 +20,7 @@ __all__ = ["draw"]
 Record = dict[str, Any]
 Row = dict[str, Any]
 
-_PLAIN = FuncFormatter(lambda v, _: f"{v:g}")
+_PLAIN = FuncFormatter(lambda v, _: f"{v:,.0f}" if v >= 1 else f"{v:g}")
 _OURS, _PEER = "#1f5fa8", "#b4b4b4"
 _STYLES: dict[str, dict[str, Any]] = {
     "imreg_xp, overlap": {"color": _OURS, "marker": "o", "lw": 2.4, "zorder": 5},
@@ -150,7 +150,7 @@ def _steps(axes: Axes, row: Row | None, name: str, **style: Any) -> None:
         return
     counts = np.array(row["histogram"])
     density = counts / counts.sum() / np.diff(BINS)
-    axes.stairs(density, BINS, fill=True, label=f"{name}: rms {row['pull']:.3g}", **style)
+    axes.stairs(density, BINS, fill=True, label=f"{name}: rms {brief(row['pull'])}", **style)
 
 
 def _scaling(rows: list[Row]) -> Figure:

@@ -45,7 +45,8 @@ _INTRO = {
         "A pull is the error made over the error claimed, 1 sigma of each axis: its rms should be 1, 68.3 % of pulls "
         "within 1 and 95.4 % within 2. The rms error over the Cramér-Rao bound (a known reference, white noise of the "
         "variance of both images together) should be 1. The errors of `chi2_shift`, which are documented as those of "
-        "two parameters jointly, are divided by 1.515. \"white\" takes the noise for white, also where it is not."
+        "two parameters jointly, are divided by 1.515; they take one error, which is that of both images "
+        "together. \"white\" takes the noise for white, also where it is not."
     ),
     "scaling": "Time and peak memory, float64, one thread; the slope is that of a power law through all sizes.",
     "gpu": (
@@ -90,7 +91,7 @@ def page(found: dict[str, Record], folder: str) -> str:
             parts.append(f"![{_PLOTS[part]}]({folder}/{part}.png)")
         parts += _TABLES[part](record)
         parts += _listed("Where a peer wins:", wins(record))
-        parts += _listed("What does not hold:", doubts(record))
+        parts += _listed("Where we fall short:", doubts(record))
     return "\n\n".join(parts) + "\n"
 
 
