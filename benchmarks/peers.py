@@ -90,11 +90,17 @@ def _chi2_shift(package: Any, pair: Pair) -> Answer:
     return Answer(_backwards(found), np.array([float(v) for v in found[2:4]])[::-1] / JOINT)
 
 
-def _skimage(**options: Any) -> Callable[[Any, Pair], Answer]:
-    def call(package: Any, pair: Pair) -> Answer:
-        return Answer(package.phase_cross_correlation(*pair[:2], upsample_factor=100, **options)[0])
+def _standard(pair: Pair) -> list[np.ndarray]:
+    """Return images of mean 0 and rms 1, for methods that allow for neither gain nor background."""
+    return [(image - image.mean()) / image.std() for image in pair[:2]]
 
-    return call
+
+def _skimage(package: Any, pair: Pair) -> Answer:
+    return Answer(package.phase_cross_correlation(*pair[:2], upsample_factor=100)[0])
+
+
+def _skimage_no_phase(package: Any, pair: Pair) -> Answer:
+    return Answer(package.phase_cross_correlation(*_standard(pair), upsample_factor=100, normalization=None)[0])
 
 
 def _skimage_masked(package: Any, pair: Pair) -> Answer:
@@ -110,7 +116,7 @@ def _hann(package: Any, pair: Pair) -> Answer:
 
 
 def _stackreg(package: Any, pair: Pair) -> Answer:
-    return Answer(_backwards(package.StackReg(package.StackReg.TRANSLATION).register(*pair[:2])[:2, 2]))
+    return Answer(_backwards(package.StackReg(package.StackReg.TRANSLATION).register(*_standard(pair))[:2, 2]))
 
 
 def _torch_pair(package: Any, pair: Pair) -> Answer:
@@ -168,8 +174,8 @@ METHODS: tuple[Method, ...] = (
         "image_registration",
         lambda p, q: Answer(_backwards(p.cross_correlation_shifts(*q[:2]))),
     ),
-    Method("scikit-image", _SKIMAGE, "skimage.registration", _skimage()),
-    Method("scikit-image, no phase", _SKIMAGE, "skimage.registration", _skimage(normalization=None)),
+    Method("scikit-image", _SKIMAGE, "skimage.registration", _skimage),
+    Method("scikit-image, no phase", _SKIMAGE, "skimage.registration", _skimage_no_phase),
     Method("scikit-image, masked", _SKIMAGE, "skimage.registration", _skimage_masked, masks=True),
     Method("OpenCV phaseCorrelate", _OPENCV, "cv2", lambda p, q: Answer(_backwards(p.phaseCorrelate(*q[:2])[0]))),
     Method("OpenCV phaseCorrelate, Hann", _OPENCV, "cv2", _hann),

@@ -38,7 +38,8 @@ _INTRO = {
         "Rms error of the shift in pixels over seeded realisations, all answers counted that are numbers. Noise is in "
         "units of the rms of the scene; shifts are up to 5 % of the image, gain and background of any size. The bound "
         "is that of Cramér and Rao for a known reference with gain and background unknown. Methods that take no mask "
-        "get the median in the place of masked pixels. Real images are averaged over blocks of pixels from windows a "
+        "get the median in the place of masked pixels; pystackreg and scikit-image without phases, which allow for "
+        "neither gain nor background, get images of mean 0 and rms 1. Real images are averaged over blocks of pixels from windows a "
         "known number of pixels apart: no interpolation took part in the truth."
     ),
     "calibration": (

@@ -65,7 +65,9 @@ def sampled(rng: np.random.Generator, size: int, noise: float, beam: float) -> D
     weight = np.zeros(fine)
     weight[::2, ::2] = (inside[0][:, None] & inside[1]) / noise**2
     bound = calibration.marginal_bound(sky, origin - 2 * offset, fine, weight) / 2
-    return Drawn(Pair(reference, moving + noise * rng.normal(size=moving.shape), noise), -offset, bound)
+    gain, background = rng.uniform(0.3, 3), rng.uniform(-10, 10)
+    seen = gain * (moving + noise * rng.normal(size=moving.shape)) + background
+    return Drawn(Pair(reference, seen, gain * noise), -offset, bound)
 
 
 def real(rng: np.random.Generator, size: int, noise: float, image: np.ndarray, block: int) -> Drawn:
@@ -76,7 +78,7 @@ def real(rng: np.random.Generator, size: int, noise: float, image: np.ndarray, b
     corner = np.array([rng.integers(0, r + 1) for r in reach]) + 5 * block
     reference, moving = (_averaged(image, c, size, block) for c in (corner, corner + move))
     level = noise * float(np.nanstd(moving))
-    gain, background = rng.uniform(0.3, 3), rng.uniform(-10, 10)
+    gain, background = rng.uniform(0.3, 3), rng.uniform(0, 10)
     seen = gain * (moving + level * rng.normal(size=moving.shape)) + background
     return Drawn(Pair(reference, seen, gain * level), move / block, None)
 
