@@ -68,7 +68,7 @@ def _meant(scene: str) -> str:
 
 def wins(record: Record) -> list[str]:
     """Return a sentence for each peer that is faster, or nearer to the truth, than we are, and in which rows."""
-    find = {"speed": _faster, "accuracy": _nearer}.get(record["command"])
+    find = {"speed": _faster, "accuracy": _nearer, "documented": _same_function}.get(record["command"])
     told: dict[str, list[str]] = {}
     for start, where in find(record["rows"]) if find else ():
         told.setdefault(start, []).append(where)
@@ -88,6 +88,15 @@ def _nearer(rows: list[Row]) -> Iterator[tuple[str, str]]:
     for ours, row in _rivals(rows, ("scene", "noise", "size"), "rms", lambda r: _meant(r["scene"])):
         times = f"{ours['rms'] / row['rms']:.2f} ({row['scene']}, noise {row['noise']:g})"
         yield f"{row['method']} is nearer than {ours['method']}", times
+
+
+def _same_function(rows: list[Row]) -> Iterator[tuple[str, str]]:
+    for row in rows:
+        if row.get("ratio") is not None and row["ratio"] < 1:
+            yield f"{row['what']} of image-registration is faster than ours", f"{1 / row['ratio']:.2f} ({row['size']}²)"
+        if row.get("theirs_rms") is not None and row["theirs_rms"] < row["rms"]:
+            times = f"{row['rms'] / row['theirs_rms']:.2f} ({row['scene']})"
+            yield f"{row['what']} of image-registration is nearer than ours", times
 
 
 def _rivals(

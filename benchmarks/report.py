@@ -39,8 +39,8 @@ _INTRO = {
         "units of the rms of the scene; shifts are up to 5 % of the image, gain and background of any size. The bound "
         "is that of Cramér and Rao for a known reference with gain and background unknown. Methods that take no mask "
         "get the median in the place of masked pixels; pystackreg and scikit-image without phases, which allow for "
-        "neither gain nor background, get images of mean 0 and rms 1. Real images are averaged over blocks of pixels from windows a "
-        "known number of pixels apart: no interpolation took part in the truth."
+        "neither gain nor background, get images of mean 0 and rms 1. Real images are averaged over blocks of pixels "
+        "from windows a known number of pixels apart: no interpolation took part in the truth."
     ),
     "calibration": (
         "A pull is the error made over the error claimed, 1 sigma of each axis: its rms should be 1, 68.3 % of pulls "

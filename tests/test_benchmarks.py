@@ -161,6 +161,9 @@ def test_a_peer_that_wins_is_named():
         f"theirs is faster than {WRAP.name}: by 2.0 (a pair of 64², float64, 1 thread)"
     ]
     assert claims.wins({"command": "speed", "rows": rows[:1]}) == []
+    rows = [{"what": "smooth", "size": 64, "ratio": 0.5}, {"what": "zoomnd", "size": 64, "ratio": 2.0}]
+    found = claims.wins({"command": "documented", "rows": rows})
+    assert found == ["smooth of image-registration is faster than ours: by 2.00 (64²)"]
 
 
 # --- how things are measured ------------------------------------------------------------------------------------------
