@@ -3,78 +3,116 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from .record import FOLDER, THREADS
+
 __all__ = ["main"]
+
+PARTS = {
+    "speed": "Time and peak memory of a pair and of a stack, in units of their FFTs and of one image.",
+    "accuracy": "Rms error of every method against known shifts, on simulated and on real images.",
+    "calibration": "Pulls, coverage and efficiency of every method that reports an error.",
+    "scaling": "Time and memory against pixels, frames and workers.",
+    "gpu": "Time per frame on a GPU; without one, what a model says that it would be asked to do.",
+    "documented": "Time and error of each documented function beside the same one of image-registration.",
+}
 
 
 @click.group()
 def main() -> None:
-    """Compare imreg_xp with the transforms it cannot do without."""
-
-
-@main.command()
-@click.option("--quick", is_flag=True, help="Small images and few repeats.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the numbers to this file.")
-def speed(quick: bool, json_path: Path | None) -> None:
-    """Time and peak memory of `register` and `register_stack`, in units of their FFTs and of one image."""
-    _one_thread()
-    room = importlib.import_module(".speed", __package__)
-    sizes, repeats = ((128, 256), 5) if quick else ((256, 512, 1024), 15)
-    rows = [row for n in sizes for row in room.measure(n, repeats)]
-    rows += room.measure_stack(*((40, 64) if quick else (200, 256)), 5)
-    click.echo(f"{'size':>6}  {'what':<24}{'ms':>9}{'x FFTs':>9}{'images':>9}")
-    for row in rows:
-        click.echo(f"{row['size']:>6}  {row['what']:<24}{row['ms']:>9.2f}{row['ratio']:>9.2f}{row['images']:>9.1f}")
-    _write(json_path, rows)
-
-
-@main.command()
-@click.option("--quick", is_flag=True, help="Small images and few repeats.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the numbers to this file.")
-def documented(quick: bool, json_path: Path | None) -> None:
-    """Time and error of each documented function beside the same one of `image-registration`."""
-    _one_thread()
-    room = importlib.import_module(".documented", __package__)
-    sizes, repeats = ((64,), 2) if quick else ((512, 1024), 5)
-    timed = [row for n in sizes for row in room.speed(n, repeats)]
-    click.echo(f"{'size':>6}  {'what':<26}{'ms':>9}{'theirs':>10}{'ratio':>8}")
-    for row in timed:
-        numbers = f"{_number(row['ms'], 9, 2)}{_number(row['theirs_ms'], 10, 2)}{_number(row['ratio'], 8, 1)}"
-        click.echo(f"{row['size']:>6}  {row['what']:<26}{numbers}  {row['note']}")
-    measured = room.accuracy(64 if quick else 128, 5 if quick else 40)
-    click.echo(f"\n{'scene':<26}{'what':<26}{'bias':>9}{'rms':>9}{'lost':>6}{'their bias':>12}{'rms':>9}   pixels")
-    for row in measured:
-        numbers = "".join(
-            _number(row[k], w, 2 if k == "lost" else 4)
-            for k, w in (("bias", 9), ("rms", 9), ("lost", 6), ("theirs_bias", 12), ("theirs_rms", 9))
-        )
-        click.echo(f"{row['scene']:<26}{row['what']:<26}{numbers}")
-    _write(json_path, timed + measured)
-
-
-def _one_thread() -> None:
-    """Let all that is compared use one thread; libraries read this when they are loaded."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    """Compare imreg_xp with its peers, and with the transforms that none of them can do without."""
+    for name in THREADS:  # libraries read this when they are loaded
         os.environ.setdefault(name, "1")
 
 
-def _number(value: float | None, width: int, digits: int) -> str:
-    return f"{'-':>{width}}" if value is None else f"{value:>{width}.{digits}f}"
+def _room(name: str) -> Any:
+    return importlib.import_module(f".{name}", __package__)
 
 
-def _write(path: Path | None, rows: list[dict[str, Any]]) -> None:
-    if path is None:
-        return
-    record = {"environment": importlib.import_module(".speed", __package__).environment(), "rows": rows}
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(record, indent=1) + "\n")
-    part.replace(path)
+def _run(part: str, quick: bool) -> dict[str, Any]:
+    """Run one part, print its table and what speaks against us, and return its record."""
+    room, tables = _room(part), _room("tables")
+    rows = room.rows(quick)
+    record = _room("record").new(part, rows, quick=quick, seeds=[getattr(room, "SEED", 0)])
+    kinds = {"timed": [r for r in rows if "scene" not in r], "errors": [r for r in rows if "scene" in r]}
+    for kind, chosen in kinds.items() if part == "documented" else [(part, rows)]:
+        click.echo(f"\n{tables.as_text(chosen, tables.COLUMNS[kind])}")
+    for heading, sentences in (("falls short", "doubts"), ("a peer wins", "wins")):
+        for sentence in getattr(_room("claims"), sentences)(record):
+            click.echo(f"{heading}: {sentence}")
+    return record
 
 
-main()
+def _command(part: str, doc: str) -> Callable[..., None]:
+    @main.command(name=part, help=doc)
+    @click.option("--quick", is_flag=True, help="Small images and few repeats.")
+    @click.option("--json", "path", type=click.Path(path_type=Path), help="Also write the rows to this file.")
+    def command(quick: bool, path: Path | None) -> None:
+        record = _run(part, quick)
+        if path is not None:
+            _room("record").write(path, record)
+
+    return command
+
+
+for _part, _doc in PARTS.items():
+    _command(_part, _doc)
+
+
+@main.command(name="all")
+@click.option("--quick", is_flag=True, help="Small images and few repeats.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=FOLDER, help="Folder of JSON files.")
+def everything(quick: bool, out: Path) -> None:
+    """Run every part and write a JSON file each."""
+    for part in PARTS:
+        _room("record").write(out / f"{part}.json", _run(part, quick))
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def check(paths: tuple[Path, ...]) -> None:
+    """Check JSON files against the schema."""
+    for path in paths:
+        try:
+            _room("record").read(path)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from error
+        click.echo(f"{path}: as it should be")
+
+
+@main.command()
+@click.argument("old", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("new", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def compare(old: Path, new: Path) -> None:
+    """Exit with 1 if a ratio to the FFTs in NEW is worse than in OLD by more than 20 %."""
+    tables = _room("tables")
+    try:
+        rows, worse = _room("compare").compared(*(_room("record").read(p) for p in (old, new)))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(tables.as_text(rows, tables.COLUMNS["compare"]))
+    if worse:
+        click.echo(f"\nworse by more than 20 %, or gone:\n{tables.as_text(worse, tables.COLUMNS['compare'])}")
+        raise SystemExit(1)
+
+
+@main.command()
+@click.option("--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=FOLDER,
+              help="Folder of the JSON files; the plots go there too.")  # fmt: skip
+@click.option(
+    "--page", type=click.Path(dir_okay=False, path_type=Path), help="The page; beside the folder if not given."
+)
+def report(folder: Path, page: Path | None) -> None:
+    """Make the page and its plots from the JSON files."""
+    written = _room("report").make(folder, page or folder.with_suffix(".md"))
+    click.echo("\n".join(map(str, written)))
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks")

@@ -14,9 +14,15 @@ import numpy as np
 
 import imreg_xp
 
-__all__ = ["accuracy", "speed"]
+__all__ = ["accuracy", "rows", "speed"]
 
 Row = dict[str, Any]
+
+
+def rows(quick: bool) -> list[Row]:
+    """Return all rows of this part: times, then errors."""
+    sizes, repeats = ((64,), 2) if quick else ((512, 1024), 5)
+    return [row for n in sizes for row in speed(n, repeats)] + accuracy(*((64, 5) if quick else (128, 40)))
 
 
 def _toolkit() -> Any | None:

@@ -1,125 +1,173 @@
-"""Time and memory of registering one pair, against the bare FFTs of the same run."""
+"""Time and peak memory of registering a pair or a stack, in units of the bare FFTs of the same run and of one image."""
 
 from __future__ import annotations
 
-import platform
-import statistics
-import time
-import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import scipy
 import scipy.fft
 
-import imreg_xp
+from .clock import grown, in_child, interleaved, median, use_threads
+from .peers import METHODS, Method, Pair, load
+from .scenes import periodic_pair
 
-__all__ = ["environment", "measure", "measure_stack"]
+__all__ = ["FLOORS", "memory", "pairs", "pairs_of", "rows", "stacks", "stacks_of"]
+
+Row = dict[str, Any]
+
+# what no periodic registration can do without: the transforms of both images and one back; of each frame and one back
+FLOORS = {"pair": "2 rfft2 + 1 irfft2", "stack": "rfft2 + irfft2 per frame"}
+_BY_8 = "rfft2 + irfft2 per frame, 8 at a time"
+_FRAMES_OF_A_LOOP = 20  # frames that a method without stacks is timed on
+# methods that say nothing here that another one does not
+_LEFT_OUT = ("imreg_xp, overlap, white", "OpenCV phaseCorrelate, Hann", "scikit-image, no phase")
+_TIMED = tuple(m for m in METHODS if m.name not in _LEFT_OUT)
+
+# (size of pairs, dtype, threads), (frames, size, dtype, threads)
+_QUICK = (((128, "float64", 1), (256, "float32", 2)), ((24, 128, "float32", 1),))
+_FULL = (
+    (
+        *((n, "float64", 1) for n in (128, 256, 512, 1024, 2048)),
+        *((n, dtype, k) for n in (256, 1024) for dtype, k in (("float32", 1), ("float64", 2), ("float32", 2))),
+    ),
+    tuple((200, 256, dtype, k) for dtype in ("float32", "float64") for k in (1, 2)),
+)
+# kind, size, dtype, threads of what peak memory is measured of, in a process for each method
+_WEIGHED_QUICK = (("stack", 128, "float32", 1),)
+_WEIGHED = (("pair", 1024, "float64", 1), ("stack", 256, "float32", 1))
 
 
-def environment() -> dict[str, str]:
-    """Return what the numbers depend on."""
-    return {
-        "imreg_xp": imreg_xp.__version__,
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "processor": platform.processor(),
+def rows(quick: bool) -> list[Row]:
+    """Return all rows of this part; each number of threads has a process of its own."""
+    of_pairs, of_stacks = _QUICK if quick else _FULL
+    repeats, seconds = (3, 0.3) if quick else (15, 1.5)
+    found = []
+    for size, dtype, threads in of_pairs:
+        found += in_child("speed", "pairs", threads=threads, size=size, dtype=dtype, use=threads, repeats=repeats,
+                          seconds=seconds)  # fmt: skip
+    for frames, size, dtype, threads in of_stacks:
+        found += in_child("speed", "stacks", threads=threads, frames=frames, size=size, dtype=dtype, use=threads,
+                          repeats=repeats, seconds=seconds)  # fmt: skip
+    for row in found:
+        case = row["kind"], row["size"], row["dtype"], row["threads"]
+        own = row["method"].startswith("imreg_xp") or "rfft2" in row["method"]
+        if row["ms"] is not None and case in (_WEIGHED_QUICK if quick else _WEIGHED) and (own or not quick):
+            row["images"] = _images(row)
+    return found
+
+
+def pairs(size: int, dtype: str, use: int, repeats: int, seconds: float) -> list[Row]:
+    """Return the rows of one size of pairs."""
+    return pairs_of(_TIMED, size, dtype, use, repeats, seconds)
+
+
+def pairs_of(methods: Sequence[Method], size: int, dtype: str, use: int, repeats: int, seconds: float) -> list[Row]:
+    """Return a row per method, that of the bare FFTs first."""
+    kinds = {FLOORS["pair"]: _transforms(size, dtype)}
+    kinds |= {m.name: _pair_call(m, size, dtype) for m in methods if load(m) is not None}
+    case = {"kind": "pair", "size": size, "frames": 1, "dtype": dtype, "threads": use}
+    return _timed(methods, kinds, case, repeats, seconds)
+
+
+def stacks(frames: int, size: int, dtype: str, use: int, repeats: int, seconds: float) -> list[Row]:
+    """Return the rows of one stack."""
+    return stacks_of(_TIMED, frames, size, dtype, use, repeats, seconds)
+
+
+def stacks_of(
+    methods: Sequence[Method], frames: int, size: int, dtype: str, use: int, repeats: int, seconds: float
+) -> list[Row]:
+    """Return a row per method; one that takes no stacks is timed on some frames and counted for all."""
+    kinds = {
+        FLOORS["stack"]: _transforms_of_stack(frames, size, dtype, frames),
+        _BY_8: _transforms_of_stack(frames, size, dtype, 8),
     }
+    kinds |= {m.name: _stack_call(m, frames, size, dtype) for m in methods if load(m) is not None}
+    case = {"kind": "stack", "size": size, "frames": frames, "dtype": dtype, "threads": use}
+    found = _timed(methods, kinds, case, repeats, seconds)
+    looped = {m.name for m in methods if m.stack is None}
+    for row in found:
+        if row["method"] in looped and row["ms"] is not None and frames > _FRAMES_OF_A_LOOP:
+            row["ms"], row["ratio"] = (row[k] * frames / _FRAMES_OF_A_LOOP for k in ("ms", "ratio"))
+            row["note"] = f"a loop, timed on {_FRAMES_OF_A_LOOP} frames"
+    return found
 
 
-def measure(n: int, repeats: int) -> list[dict[str, Any]]:
-    """Return a row per kind of registration of two n x n float64 images, and one for the FFTs."""
-    reference, moving = _pair(n)
+def _timed(
+    methods: Sequence[Method], kinds: dict[str, Callable[[], Any]], case: Row, repeats: int, seconds: float
+) -> list[Row]:
+    with use_threads(case["threads"]):
+        taken, failures = interleaved(kinds, repeats, seconds)
+    floor = median(taken[FLOORS[case["kind"]]])
+    found = []
+    for name in (*(k for k in kinds if k not in {m.name for m in methods}), *(m.name for m in methods)):
+        time = median(taken.get(name, []))
+        note = failures.get(name, "" if name in kinds else "not installed")
+        ratio = time / floor if time and floor else None
+        ms = 1e3 * time if time else None
+        found.append({**case, "method": name, "ms": ms, "ratio": ratio, "images": None, "note": note})
+    return found
 
-    def transforms() -> None:
+
+def _transforms(size: int, dtype: str) -> Callable[[], Any]:
+    reference, moving = periodic_pair(size, dtype)
+
+    def call() -> None:
         spectrum = scipy.fft.rfft2(reference)
         scipy.fft.rfft2(moving)
         scipy.fft.irfft2(spectrum, s=reference.shape)
 
-    kinds: dict[str, Callable[[], Any]] = {
-        "2 rfft2 + 1 irfft2": transforms,
-        "wrap, white": lambda: imreg_xp.register(reference, moving, boundary="wrap", noise="white"),
-        "wrap": lambda: imreg_xp.register(reference, moving, boundary="wrap"),
-        "overlap": lambda: imreg_xp.register(reference, moving),
-    }
-    times = _interleaved(kinds, repeats)
-    unit = times["2 rfft2 + 1 irfft2"]
-    return [
-        {
-            "size": n,
-            "what": what,
-            "ms": 1e3 * times[what],
-            "ratio": times[what] / unit,
-            "images": _peak_memory(kind) / reference.nbytes,
-        }
-        for what, kind in kinds.items()
-    ]
+    return call
 
 
-def measure_stack(count: int, n: int, repeats: int) -> list[dict[str, Any]]:
-    """Return rows for a stack of float32 frames, periodic with white noise; the unit is one rfft2 + irfft2 a frame."""
-    reference, moving = (image.astype(np.float32) for image in _pair(n))
-    rng = np.random.default_rng(1)
-    frames = np.stack([np.roll(moving, k, axis=(0, 1)) for k in rng.integers(-9, 9, size=(count, 2))])
+def _transforms_of_stack(frames: int, size: int, dtype: str, chunk: int) -> Callable[[], Any]:
+    _, stack = _stack(frames, size, dtype)
 
-    def transforms(chunk: int) -> None:
-        for start in range(0, count, chunk):
-            spectra = scipy.fft.rfft2(frames[start : start + chunk])
-            scipy.fft.irfft2(spectra, s=(n, n))
+    def call() -> None:
+        for start in range(0, frames, chunk):
+            scipy.fft.irfft2(scipy.fft.rfft2(stack[start : start + chunk]), s=(size, size))
 
-    kinds: dict[str, Callable[[], Any]] = {
-        "rfft2 + irfft2, at once": lambda: transforms(count),
-        "rfft2 + irfft2, by 8": lambda: transforms(8),
-        "register_stack": lambda: imreg_xp.register_stack(reference, frames, boundary="wrap", noise="white"),
-    }
-    times = _interleaved(kinds, repeats)
-    unit = times["rfft2 + irfft2, at once"]
-    return [
-        {
-            "size": n,
-            "frames": count,
-            "what": what,
-            "ms": 1e3 * times[what],
-            "ratio": times[what] / unit,
-            "images": _peak_memory(kind) / reference.nbytes,
-        }
-        for what, kind in kinds.items()
-    ]
+    return call
 
 
-def _interleaved(kinds: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    """Return median times; the kinds take turns, so that a busy spell of the machine hits all of them."""
-    taken: dict[str, list[float]] = {what: [] for what in kinds}
-    for turn in range(repeats + 1):
-        for what, kind in kinds.items():
-            start = time.perf_counter()
-            kind()
-            if turn:  # the first turn warms up
-                taken[what].append(time.perf_counter() - start)
-    return {what: statistics.median(t) for what, t in taken.items()}
+def _stack(frames: int, size: int, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    reference, moving = periodic_pair(size, dtype)
+    steps = np.random.default_rng(1).integers(-9, 9, size=(frames, 2))
+    return reference, np.stack([np.roll(moving, step, axis=(0, 1)) for step in steps])
 
 
-def _peak_memory(kind: Callable[[], Any]) -> float:
-    """Return the largest memory held during a call, bytes, inputs not counted."""
-    tracemalloc.start()
-    try:
-        kind()
-        return float(tracemalloc.get_traced_memory()[1])
-    finally:
-        tracemalloc.stop()
+def _pair_call(method: Method, size: int, dtype: str) -> Callable[[], Any]:
+    package, pair = load(method), Pair(*periodic_pair(size, dtype))
+    return lambda: method.pair(package, pair)
 
 
-def _pair(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return two noisy views of a red periodic sky, offset by a fraction of the image."""
-    rng = np.random.default_rng(0)
-    ky, kx = np.fft.fftfreq(n)[:, None], np.fft.rfftfreq(n)
-    k = np.hypot(ky, kx)
-    k[0, 0] = np.inf
-    amplitude = k**-1.5 * np.exp(-2 * (np.pi * np.where(np.isfinite(k), k, 0)) ** 2)
-    spectrum = np.fft.rfft2(rng.normal(size=(n, n))) * amplitude
-    sky = np.fft.irfft2(spectrum, s=(n, n))
-    moved = np.fft.irfft2(spectrum * np.exp(-2j * np.pi * (0.03 * n * ky - 0.041 * n * kx)), s=(n, n))
-    return tuple(im / sky.std() + rng.normal(scale=0.1, size=(n, n)) for im in (sky, moved))
+def _stack_call(method: Method, frames: int, size: int, dtype: str) -> Callable[[], Any]:
+    package = load(method)
+    reference, stack = _stack(frames, size, dtype)
+    if method.stack is not None:
+        return lambda: method.stack(package, reference, stack)
+    return lambda: [method.pair(package, Pair(reference, frame)) for frame in stack[:_FRAMES_OF_A_LOOP]]
+
+
+def _images(row: Row) -> float:
+    """Return the peak memory of a row's call in images, frames of a stack included in the count."""
+    size = row["size"] ** 2 * np.dtype(row["dtype"]).itemsize * row["frames"]
+    case = {name: row[name] for name in ("kind", "size", "frames", "dtype", "method")}
+    return in_child("speed", "memory", **case) / size
+
+
+def memory(kind: str, size: int, frames: int, dtype: str, method: str) -> int:
+    """Return by how much the memory of this process grows while a method runs, bytes, inputs not counted."""
+    named = {m.name: m for m in METHODS}
+    calls = []
+    for n, count in ((32, 2), (size, frames)):  # the first loads and plans what every call needs
+        if kind == "pair":
+            calls.append(_pair_call(named[method], n, dtype) if method in named else _transforms(n, dtype))
+        elif method in named:
+            calls.append(_stack_call(named[method], count, n, dtype))
+        else:
+            calls.append(_transforms_of_stack(count, n, dtype, 8 if method == _BY_8 else count))
+    with use_threads(1):
+        calls[0]()
+        return grown(calls[1])

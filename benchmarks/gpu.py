@@ -1,0 +1,133 @@
+"""Registering a stack on a GPU: measured where there is one, else what a model says that one would be asked to do."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import imreg_xp
+
+from .clock import median
+from .scenes import borrowed, periodic_pair
+
+__all__ = ["Device", "budget", "devices", "measured", "rows"]
+
+Row = dict[str, Any]
+
+PATHS = (("wrap", "white"), ("wrap", "correlated"), ("overlap", "correlated"))
+
+
+@dataclass(frozen=True)
+class Device:
+    """A GPU as an array library sees it."""
+
+    name: str
+    upload: Callable[[np.ndarray], Any]
+    copy: Callable[[Any], Any]
+    wait: Callable[[], Any]
+
+
+def rows(quick: bool) -> list[Row]:
+    """Return all rows of this part: the model first, for its bytes are what bandwidth is reckoned from."""
+    size, frames, repeats = (64, 4, 2) if quick else (256, 8, 5)
+    found = [budget(*path, size, frames) for path in PATHS]
+    per_pixel = {(row["boundary"], row["noise"]): row["bytes_per_pixel"] for row in found}
+    for device in devices():
+        for path in PATHS:
+            found += [measured(device, *path, size, frames * k, repeats, per_pixel[path]) for k in (1, 32)]
+    return found
+
+
+def budget(boundary: str, noise: str, size: int, frames: int) -> Row:
+    """Return what a chunk of float32 frames asks of a GPU, as the model of CuPy in the tests counts it."""
+    model = borrowed("gpu_model")
+    reference, stack = (model.asarray(a) for a in _stack(size, frames))
+    with model.recording() as log:
+        imreg_xp.register_stack(reference, stack, boundary=boundary, noise=noise, chunk=frames)
+    return {
+        **_case("model of CuPy", boundary, noise, size, frames),
+        "model": True,
+        "launches": log.launches,
+        "syncs": len(log.syncs),
+        "bytes_per_pixel": log.bytes / (frames * size**2),
+        "note": "a model, not a measurement: per chunk; bytes per pixel and frame",
+    }
+
+
+def _case(what: str, boundary: str, noise: str, size: int, frames: int) -> Row:
+    numbers = ("launches", "syncs", "bytes_per_pixel", "ms_per_frame", "bandwidth", "speed_up")
+    case = {"what": what, "model": False, "boundary": boundary, "noise": noise, "size": size, "frames": frames}
+    return {**case, **dict.fromkeys(numbers), "note": ""}
+
+
+def _stack(size: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    reference, moving = periodic_pair(size, "float32")
+    return reference, np.stack([np.roll(moving, (k % 5, -(k % 3)), axis=(0, 1)) for k in range(frames)])
+
+
+def devices() -> list[Device]:
+    """Return the GPUs that CuPy and torch see."""
+    found = []
+    if importlib.util.find_spec("cupy") is not None:
+        import cupy  # noqa: PLC0415  (an extra)
+
+        if cupy.cuda.is_available():
+            name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
+            found.append(Device(f"CuPy on {name}", cupy.asarray, cupy.copy, cupy.cuda.Device().synchronize))
+    if importlib.util.find_spec("torch") is not None:
+        import torch  # noqa: PLC0415  (an extra)
+
+        if torch.cuda.is_available():
+            name = torch.cuda.get_device_name(0)
+            found.append(
+                Device(f"torch on {name}", lambda a: torch.as_tensor(a, device="cuda"), torch.clone,
+                       torch.cuda.synchronize)
+            )  # fmt: skip
+    return found
+
+
+def measured(
+    device: Device, boundary: str, noise: str, size: int, frames: int, repeats: int, bytes_per_pixel: float
+) -> Row:
+    """Return time per frame, bandwidth as a fraction of that of a copy on the device, and speed-up over NumPy.
+
+    The bandwidth is that of the bytes which the model counts: what the kernels ask for, be it from a cache.
+    """
+    images = _stack(size, frames)
+    reference, stack = (device.upload(a) for a in images)
+
+    def register() -> None:
+        imreg_xp.register_stack(reference, stack, boundary=boundary, noise=noise)
+
+    seconds = _timed(register, device.wait, repeats)
+    on_host = _timed(
+        lambda: imreg_xp.register_stack(*images, boundary=boundary, noise=noise), lambda: None, max(1, repeats // 3)
+    )
+    block = device.upload(np.zeros(2**26, dtype=np.float32) if frames > 8 else np.zeros(2**20, dtype=np.float32))
+    copied = 2 * 4 * np.prod(block.shape) / _timed(lambda: device.copy(block), device.wait, repeats)
+    moved = bytes_per_pixel * frames * size**2 / seconds
+    return {
+        **_case(device.name, boundary, noise, size, frames),
+        "bytes_per_pixel": bytes_per_pixel,
+        "ms_per_frame": 1e3 * seconds / frames,
+        "bandwidth": float(moved / copied),
+        "speed_up": on_host / seconds,
+        "note": f"copy on the device: {copied / 1e9:.0f} GB/s",
+    }
+
+
+def _timed(call: Callable[[], Any], wait: Callable[[], Any], repeats: int) -> float:
+    taken = []
+    for turn in range(repeats + 1):
+        wait()
+        start = time.perf_counter()
+        call()
+        wait()
+        if turn:
+            taken.append(time.perf_counter() - start)
+    return median(taken) or 0.0

@@ -1,0 +1,194 @@
+"""The page of all results: text and tables from the JSON files, and the plots beside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from .claims import doubts, wins
+from .record import ROWS, read
+from .tables import COLUMNS, as_markdown, brief, pivot
+
+__all__ = ["make", "page", "records"]
+
+Record = dict[str, Any]
+Row = dict[str, Any]
+
+_REPRODUCE = """To do it again:
+
+```bash
+python -m pip install ".[bench]" && python -m benchmarks all && python -m benchmarks report
+```
+
+`python -m benchmarks compare OLD NEW` tells if a later `speed.json` is worse; `--quick` is a try of two minutes."""
+
+_INTRO = {
+    "speed": (
+        "All methods take turns in one process on the same pixels. Times are medians, milliseconds; in brackets the "
+        "multiple of the bare FFTs of the same run: of a pair, the transforms of both images and one back "
+        "(`scipy.fft.rfft2`, `irfft2`, same dtype); of a stack, one and one back of each frame, all at once."
+        " (Cutting the stack into pieces that stay in the cache is faster; that row is there, too.) \"wrap\" takes "
+        "images as periodic, as all peers but the masked one do; \"overlap\" compares only the pixels that both "
+        "pointings hold, with gain and background free, and returns the errors. Peak memory is that of a process of "
+        "its own, in units of the images given."
+    ),
+    "accuracy": (
+        "Rms error of the shift in pixels over seeded realisations, all answers counted that are numbers. Noise is in "
+        "units of the rms of the scene; shifts are up to 5 % of the image, gain and background of any size. The bound "
+        "is that of Cramér and Rao for a known reference with gain and background unknown. Methods that take no mask "
+        "get the median in the place of masked pixels; pystackreg and scikit-image without phases, which allow for "
+        "neither gain nor background, get images of mean 0 and rms 1. Real images are averaged over blocks of pixels "
+        "from windows a known number of pixels apart: no interpolation took part in the truth."
+    ),
+    "calibration": (
+        "A pull is the error made over the error claimed, 1 sigma of each axis: its rms should be 1, 68.3 % of pulls "
+        "within 1 and 95.4 % within 2. The rms error over the Cramér-Rao bound (a known reference, white noise of the "
+        "variance of both images together) should be 1. The errors of `chi2_shift`, which are documented as those of "
+        "two parameters jointly, are divided by 1.515; they take one error, which is that of both images "
+        "together. \"white\" takes the noise for white, also where it is not."
+    ),
+    "scaling": "Time and peak memory, float64, one thread; the slope is that of a power law through all sizes.",
+    "gpu": (
+        "Rows called a model are no measurement: they are what the model of CuPy in the tests counts that a GPU would "
+        "be asked to do for one chunk of float32 frames. Measured rows give the bandwidth (bytes counted by the model "
+        "per time) as a multiple of that of a copy on the device, and the speed-up over NumPy on the host."
+    ),
+    "documented": (
+        "Each documented function beside the same one of `image-registration`, one thread; above 1 we are faster."
+    ),
+}  # fmt: skip
+_PLOTS = {"speed": "Time against peers", "accuracy": "Error against signal to noise", "calibration": "Pulls",
+          "scaling": "Time against pixels and frames"}  # fmt: skip
+
+
+def records(folder: Path) -> dict[str, Record]:
+    """Return the records in a folder, by part."""
+    return {part: read(folder / f"{part}.json") for part in ROWS if (folder / f"{part}.json").exists()}
+
+
+def make(folder: Path, path: Path) -> list[Path]:
+    """Write the page and its plots, and return their paths."""
+    from . import plots  # noqa: PLC0415  (matplotlib is an extra)
+
+    found = records(folder)
+    if not found:
+        msg = f"there are no JSON files in {folder}"
+        raise ValueError(msg)
+    drawn = [plots.draw(part, record, folder / f"{part}.png") for part, record in found.items() if part in _PLOTS]
+    path.write_text(page(found, os.path.relpath(folder, path.parent)))
+    return [path, *drawn]
+
+
+def page(found: dict[str, Record], folder: str) -> str:
+    """Return the page; `folder` is where its plots are."""
+    parts = ["# Benchmarks", *_head(found), _REPRODUCE]
+    for part, record in found.items():
+        parts += [f"## {part.capitalize()}", _INTRO[part]]
+        if record["quick"]:
+            parts.append("This is a quick run: its numbers say little.")
+        if part in _PLOTS:
+            parts.append(f"![{_PLOTS[part]}]({folder}/{part}.png)")
+        parts += _TABLES[part](record)
+        parts += _listed("Where a peer wins:", wins(record))
+        parts += _listed("Where we fall short:", doubts(record))
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(found: dict[str, Record]) -> Iterator[str]:
+    yield "This page is made by `python -m benchmarks report` from the JSON files beside its plots; edit neither."
+    lines = ["| part | date | machine | Python | threads |", "| --- | --- | --- | --- | --- |"]
+    for part, record in found.items():
+        e = record["environment"]
+        machine = f"{e['cpu']}, {e['cpus']} cores, {e['platform']}"
+        threads = "1 and 2" if part == "speed" else "1"
+        lines.append(f"| {part} | {record['date']} | {machine} | {e['python']} | {threads} |")
+    yield "\n".join(lines)
+    versions = next(iter(found.values()))["environment"]["versions"]
+    yield (
+        f"Versions, of the run of {next(iter(found))}: "
+        + ", ".join(f"{name} {version}" for name, version in versions.items())
+        + "."
+    )
+
+
+def _listed(heading: str, sentences: Sequence[str]) -> list[str]:
+    return [heading, "\n".join(f"- {s}." for s in sentences)] if sentences else []
+
+
+def _threads(row: Row) -> str:
+    return f"{row['dtype']}, {row['threads']} thread{'s' if row['threads'] > 1 else ''}"
+
+
+def _speed(record: Record) -> Iterator[str]:
+    def cell(row: Row) -> str:
+        return row["note"] or "-" if row["ms"] is None else f"{brief(row['ms'])} ({row['ratio']:.2f})"
+
+    pairs = [r for r in record["rows"] if r["kind"] == "pair"]
+    stacks = [r for r in record["rows"] if r["kind"] == "stack"]
+    yield "Pairs in float64 on one thread, ms (x FFTs):"
+    plain = [r for r in pairs if (r["dtype"], r["threads"]) == ("float64", 1)]
+    yield pivot(plain, "method", lambda r: f"{r['size']}²", cell)
+    for size in dict.fromkeys(r["size"] for r in pairs if r not in plain):
+        yield f"Pairs of {size}², ms (x FFTs):"
+        yield pivot([r for r in pairs if r["size"] == size], "method", _threads, cell)
+    for frames, size in dict.fromkeys((r["frames"], r["size"]) for r in stacks):
+        yield f"A stack of {frames} × {size}², ms (x FFTs); a method without stacks is looped over {frames} frames:"
+        yield pivot([r for r in stacks if (r["frames"], r["size"]) == (frames, size)], "method", _threads, cell)
+    weighed = [r for r in record["rows"] if r["images"] is not None]
+    if weighed:
+        yield "Peak memory, in units of the images given:"
+        yield pivot(weighed, "method", lambda r: f"{r['frames']} × {r['size']}², {r['dtype']}",
+                    lambda r: f"{r['images']:.1f}")  # fmt: skip
+
+
+def _accuracy(record: Record) -> Iterator[str]:
+    def cell(row: Row) -> str:
+        if row["rms"] is None:
+            return row["note"] or "-"
+        lost = f", {row['lost']:.0%} off" if row["lost"] else ""
+        return f"{row['rms']:.4f}{lost}"
+
+    for scene in dict.fromkeys(r["scene"] for r in record["rows"]):
+        rows = [r for r in record["rows"] if r["scene"] == scene]
+        bounds = {r["noise"]: {**r, "method": "Cramér-Rao bound", "rms": r["bound"], "lost": 0} for r in rows
+                  if r["bound"] is not None}  # fmt: skip
+        yield f"{scene[0].upper()}{scene[1:]}, {rows[0]['size']}², rms error in pixels (share off by more than 1):"
+        yield pivot([*bounds.values(), *rows], "method", lambda r: f"noise {r['noise']:g}", cell)
+
+
+def _calibration(record: Record) -> Iterator[str]:
+    yield as_markdown(record["rows"], COLUMNS["calibration"])
+
+
+def _scaling(record: Record) -> Iterator[str]:
+    for against in dict.fromkeys(r["against"] for r in record["rows"]):
+        rows = [r for r in record["rows"] if r["against"] == against]
+        yield f"Against {against}, ms (MB):"
+        slopes = [
+            {**r, "value": "slope of time (memory)"} for r in {r["method"]: r for r in rows}.values() if r["slope"]
+        ]
+        yield pivot([*rows, *slopes], "method", lambda r: str(r["value"]), _scaled)
+
+
+def _scaled(row: Row) -> str:
+    if isinstance(row["value"], str):
+        return f"{row['slope']:.2f}" + (f" ({row['memory_slope']:.2f})" if row["memory_slope"] is not None else "")
+    if row["ms"] is None:
+        return row["note"]
+    return brief(row["ms"]) + (f" ({row['megabytes']:.0f})" if row["megabytes"] else "")
+
+
+def _gpu(record: Record) -> Iterator[str]:
+    yield as_markdown(record["rows"], COLUMNS["gpu"])
+
+
+def _documented(record: Record) -> Iterator[str]:
+    yield as_markdown([r for r in record["rows"] if "scene" not in r], COLUMNS["timed"])
+    yield "Errors against a known shift:"
+    yield as_markdown([r for r in record["rows"] if "scene" in r], COLUMNS["errors"])
+
+
+_TABLES = {"speed": _speed, "accuracy": _accuracy, "calibration": _calibration, "scaling": _scaling, "gpu": _gpu,
+           "documented": _documented}  # fmt: skip
