@@ -60,10 +60,11 @@ __all__ = [
     "register",
     "register_images",
     "register_stack",
+    "subreg",
     "test",
 ]
 
-_METHODS = ("correl_images", "correl_optimize", "corrmat_analyze")
+_METHODS = ("correl_images", "correl_optimize", "corrmat_analyze", "subreg")
 _FOUND_IN = {
     "cross_correlation_shifts_FITS": ".FITS_tools",
     "test": ".selftest",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .perrin import subreg
 from .varosi_landsman import CorrelOptimum, correl_images, correl_optimize, corrmat_analyze
 
-__all__ = ["CorrelOptimum", "correl_images", "correl_optimize", "corrmat_analyze"]
+__all__ = ["CorrelOptimum", "correl_images", "correl_optimize", "corrmat_analyze", "subreg"]
