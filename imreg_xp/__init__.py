@@ -60,11 +60,12 @@ __all__ = [
     "register",
     "register_images",
     "register_stack",
+    "spectral_shift",
     "subreg",
     "test",
 ]
 
-_METHODS = ("correl_images", "correl_optimize", "corrmat_analyze", "subreg")
+_METHODS = ("correl_images", "correl_optimize", "corrmat_analyze", "spectral_shift", "subreg")
 _FOUND_IN = {
     "cross_correlation_shifts_FITS": ".FITS_tools",
     "test": ".selftest",

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from .perrin import subreg
+from .spectra import SpectralShift, spectral_shift
 from .varosi_landsman import CorrelOptimum, correl_images, correl_optimize, corrmat_analyze
 
-__all__ = ["CorrelOptimum", "correl_images", "correl_optimize", "corrmat_analyze", "subreg"]
+__all__ = [
+    "CorrelOptimum",
+    "SpectralShift",
+    "correl_images",
+    "correl_optimize",
+    "corrmat_analyze",
+    "spectral_shift",
+    "subreg",
+]
