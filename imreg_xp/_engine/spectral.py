@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype, device_of, fast_length
-from ..fft_tools._dft import fourier_translate, frequencies, irfft, part, rfft
+from ..fft_tools._dft import fourier_translate, frequencies, half_weights, irfft, part, rfft
 from ._linalg import inverse
 from .extend import Field, sample
 from .problem import Side
@@ -78,7 +78,10 @@ def without_continuum(side: Side, basis: Array, *, xp: Namespace) -> Side:
         count = xp.sum(keep, axis=1, keepdims=True)
         scatter = xp.sum(keep * (x - fit) ** 2, axis=1, keepdims=True) / xp.where(count > 0, count, xp.ones_like(count))
         keep = good * xp.astype((x - fit) ** 2 <= _CLIP**2 * scatter, acc)
-    return side._replace(image=xp.astype(top * good * (x - fit), side.image.dtype))
+    left = good * (x - fit)
+    # a spectrum that is nothing but continuum leaves rounding errors
+    there = xp.max(abs(left), axis=1, keepdims=True) > 64 * xp.finfo(side.image.dtype).eps
+    return side._replace(image=xp.astype(xp.where(there, top * left, xp.zeros_like(left)), side.image.dtype))
 
 
 def cosine_bell(n: int, fraction: float, like: Array, *, xp: Namespace) -> Array:
@@ -88,20 +91,24 @@ def cosine_bell(n: int, fraction: float, like: Array, *, xp: Namespace) -> Array
     return 0.5 - 0.5 * xp.cos(math.pi * xp.minimum(edge, xp.ones_like(edge)))
 
 
-def band_passed(images: Array, limits: Sequence[float], *, xp: Namespace) -> tuple[Array, float]:
-    """Return spectra with the waves between `limits` only, and the share of the power of white noise that is left.
+def band_passed(
+    images: Array, limits: Sequence[float], noise: Sequence[float], *, xp: Namespace
+) -> tuple[Array, Array]:
+    """Return spectra with the waves between `limits` only, and the share of the variance of their noise that is left.
 
-    Four numbers, waves per spectrum: where the pass-band begins, is full, is full no more, and ends, with cosines
-    between.
+    `limits` are four numbers of waves per spectrum: where the pass-band begins, is full, is full no more, and ends,
+    with cosines between. `noise` is the autocorrelation of the noise, from lag 0.
     """
     n = images.shape[-1]
     grid = fast_length([n + n // 8])
     (nu,) = frequencies(grid, images, xp=xp)
     low, full, high, end = (limit / n for limit in limits)
-    rise = _ramp(nu, low, full, xp=xp)
-    fall = 1 - _ramp(nu, high, end, xp=xp)
-    passed = irfft(rfft(images, 1, xp=xp, s=grid) * xp.astype(rise * fall, images.dtype), grid, xp=xp) / grid[0]
-    return part(passed, 1, 0, n), xp.mean((rise * fall) ** 2)
+    gain = _ramp(nu, low, full, xp=xp) * (1 - _ramp(nu, high, end, xp=xp))
+    passed = irfft(rfft(images, 1, xp=xp, s=grid) * xp.astype(gain, images.dtype), grid, xp=xp) / grid[0]
+    power = noise[0] * half_weights(grid, nu, xp=xp)
+    for lag, c in enumerate(noise[1:], start=1):
+        power = power + 2 * c * half_weights(grid, nu, xp=xp) * xp.cos(2 * math.pi * lag * nu)
+    return part(passed, 1, 0, n), xp.sum(gain**2 * power) / xp.sum(power)
 
 
 def _ramp(nu: Array, start: float, stop: float, *, xp: Namespace) -> Array:

@@ -97,7 +97,7 @@ def _ready(side: Side, which: int, plan: Plan, *, xp: Namespace) -> _Ready:
     bell = xp.astype(cosine_bell(n, plan.apodise, side.image, xp=xp), side.image.dtype)
     tapered = side.image * bell
     if plan.band is not None:
-        tapered, left = band_passed(tapered, plan.band, xp=xp)
+        tapered, left = band_passed(tapered, plan.band, plan.layout.noise, xp=xp)
         full = (bell > 0.99)[None, :]
         valid = full if side.valid is None else side.valid & full
         err = None if side.err is None else side.err * xp.astype(xp.sqrt(left), side.err.dtype)

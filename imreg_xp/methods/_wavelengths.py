@@ -14,6 +14,7 @@ __all__ = ["Grid", "Layout", "Spectrum", "host_wavelengths", "layout", "plain_sp
 _SAME = 1e-3  # pixels: wavelengths no further from a logarithmic grid are on it
 _UNIT = "Angstrom"
 _LEAST = 16  # pixels of a template
+_LAGS = 16
 
 
 class Grid(NamedTuple):
@@ -35,6 +36,8 @@ class Layout(NamedTuple):
     """Invalid pixels in front of flux and templates, which put the middle of the search at the offset 0."""
     limit: float
     """Largest offset to look for, pixels."""
+    noise: tuple[float, ...]
+    """Autocorrelation that resampling gives the noise of the flux, from lag 0."""
 
 
 class Spectrum(NamedTuple):
@@ -135,12 +138,26 @@ def _table(log_wave: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     near = np.round(at)
     if np.max(np.abs(at - near), initial=0.0) < 2 * _SAME:
         return near.astype(np.int64)[None, :], np.ones((1, grid.size))
-    first = np.clip(np.floor(at) - 2, 0, log_wave.size - 6)
-    rest = at - first
+    first = np.clip(np.floor(at) - 2, 0, log_wave.size - 6).astype(np.int64)
+    index = np.stack([first + k for k in range(6)])
+    x = log_wave[index]
     weights = [
-        math.prod(((rest - j) / (k - j) for j in range(6) if j != k), start=np.ones_like(rest)) for k in range(6)
+        math.prod(((target - x[j]) / (x[k] - x[j]) for j in range(6) if j != k), start=np.ones_like(target))
+        for k in range(6)
     ]
-    return np.stack([(first + k).astype(np.int64) for k in range(6)]), np.stack(weights)
+    return index, np.stack(weights)
+
+
+def _autocorrelation(index: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
+    """Return the mean covariance of places 0, 1, 2 ... apart that are made from pixels with white noise."""
+    if index.shape[0] == 1:
+        return (1.0,)
+    found = []
+    for lag in range(_LAGS):
+        n = index.shape[1] - lag
+        same = index[:, None, :n] == index[None, :, lag:]
+        found.append(float(np.sum(same * weight[:, None, :n] * weight[None, :, lag:]) / max(n, 1)))
+    return tuple(found)
 
 
 def layout(log_wave: np.ndarray, log_rest: np.ndarray, limits: tuple[float, float] | None) -> Layout:
@@ -158,8 +175,9 @@ def layout(log_wave: np.ndarray, log_rest: np.ndarray, limits: tuple[float, floa
         raise ValueError(msg)
     zero = (rest.start - grid.start) / grid.step
     tables = _table(log_wave, grid), _table(log_rest, rest)
+    noise = _autocorrelation(*tables[0])
     if limits is None:
-        return Layout(grid.step, zero, tables, (0, 0), float(max(grid.size, rest.size)))
+        return Layout(grid.step, zero, tables, (0, 0), float(max(grid.size, rest.size)), noise)
     middle = round((limits[0] + limits[1]) / 2 / grid.step + zero)
     pads = (max(-middle, 0), max(middle, 0))
-    return Layout(grid.step, zero - middle, tables, pads, (limits[1] - limits[0]) / 2 / grid.step + 1)
+    return Layout(grid.step, zero - middle, tables, pads, (limits[1] - limits[0]) / 2 / grid.step + 1, noise)
