@@ -122,6 +122,8 @@ def test_the_middle_is_the_initial_offset():
     assert analyzed(matrix, xoff_init=10, yoff_init=-3) == [12, -4, 0.9, 0, 0]
     assert analyzed(matrix, xoff_init=12, yoff_init=-8, reduction=4) == [20, -12, 0.9, 0, 0]
     assert analyzed(matrix, xoff_init=10, magnification=4) == [10.5, -0.25, 0.9, 0, 0]
+    assert analyzed(matrix, xoff_init=10, magnification=4.0) == [10.5, -0.25, 0.9, 0, 0]
+    assert [float(v) for v in corrmat_analyze((10 * matrix).astype(int))[:3]] == [2, -1, 9]
 
 
 @pytest.mark.parametrize("at", [(0, 4), (6, 4), (3, 0), (3, 8)])
@@ -233,6 +235,18 @@ def test_batches_broadcast_and_items_do_not_mix(backend, rng):
             for many, one in zip(found, alone, strict=True):
                 np.testing.assert_allclose(backend.to_numpy(many)[i, j], one, atol=2e-4)
     assert np.isnan(backend.to_numpy(found.xoffset)[:, 2]).all()
+
+
+def test_chunks_change_nothing(rng, monkeypatch):
+    from imreg_xp.methods import _chunks
+
+    a, b = nebula(rng=rng), np.stack([nebula((i, -i), rng=rng) for i in range(5)])
+    at_once = correl_optimize(a, b, magnification=3, numpix=True)
+    monkeypatch.setattr(_chunks, "pixels_per_chunk", lambda *_, **__: 5 * a.size)
+    in_parts = correl_optimize(a, b, magnification=3, numpix=True, xoff_init=np.zeros(5))
+    for many, one in zip(at_once, in_parts, strict=True):
+        np.testing.assert_allclose(many, one, rtol=1e-12)
+    np.testing.assert_array_equal(at_once.xoffset.round(), -np.arange(5))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -266,6 +266,18 @@ def test_bad_pixels_are_repaired(backend, rng, method):
     np.testing.assert_allclose(measured(backend, ref, img, method), found, atol=1e-3)
 
 
+@pytest.mark.parametrize("method", ["F", "X", "C", "G"])
+def test_chunks_change_nothing(monkeypatch, method):
+    from imreg_xp.methods import _chunks
+
+    imgs = np.stack([stars(m) for m in (*MOVES, (1, 1))])
+    bad = np.zeros(imgs.shape, dtype=bool)
+    bad[3, 5:9, 5:9] = True
+    at_once = subreg(stars(), imgs, method=method, badpix=bad)
+    monkeypatch.setattr(_chunks, "pixels_per_chunk", lambda *_, **__: 2 * imgs[0].size)
+    np.testing.assert_allclose(subreg(stars(), imgs, method=method, badpix=bad), at_once, atol=1e-9)
+
+
 def test_lists_of_good_images(backend):
     imgs = np.stack([stars((3, 4))] * 3)
     found = measured(backend, stars(), imgs, "C", goodlist=[1, 0, 1])

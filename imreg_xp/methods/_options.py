@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral
 from typing import Any
 
 from .._array import Array, Namespace, broadcast_batch, is_number
@@ -12,8 +11,8 @@ __all__ = ["per_item", "positive_or_zero", "whole"]
 
 
 def whole(name: str, value: Any, least: int) -> int:
-    """Return a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+    """Return a whole number of at least `least`, which may be a float."""
+    if not (is_number(value) and math.isfinite(value) and value == math.floor(value) and value >= least):
         msg = f"`{name}` must be a whole number of at least {least}, got {value!r}"
         raise ValueError(msg)
     return int(value)

@@ -20,7 +20,7 @@ from .._engine.spectral import (
     tonry_davis,
     without_continuum,
 )
-from .._memory import pixels_per_chunk
+from ._chunks import joined, rows, spans
 from ._wavelengths import Layout
 
 __all__ = ["LIGHT", "Plan", "SpectralShift", "measure"]
@@ -123,25 +123,13 @@ def _padded(side: Side, count: int, *, xp: Namespace) -> Side:
 def measure(flux: Side, templates: Side, plan: Plan, chunk: int | None, *, xp: Namespace) -> SpectralShift:
     """Fit all templates (T, k) to all spectra (batch, n), a chunk of these at a time; fields are (batch, T)."""
     shapes = [table[0].shape[1] + pad for table, pad in zip(plan.layout.tables, plan.layout.pads, strict=True)]
-    rest = [_ready(_rows(templates, t, t + 1), 1, plan, xp=xp) for t in range(templates.image.shape[0])]
+    rest = [_ready(rows(templates, t, t + 1), 1, plan, xp=xp) for t in range(templates.image.shape[0])]
     fields = [make_field(t.side.image, t.side.valid, (shapes[0],), wrap=False, xp=xp) for t in rest]
-    batch = flux.image.shape[0]
-    if chunk is None:
-        chunk = max(1, pixels_per_chunk(flux.image, _BYTES_PER_PIXEL, xp=xp) // sum(shapes))
     parts = [
-        _fitted(_ready(_rows(flux, start, min(start + chunk, batch)), 0, plan, xp=xp), rest, fields, plan, xp=xp)
-        for start in range(0, batch, chunk)
+        _fitted(_ready(rows(flux, *span), 0, plan, xp=xp), rest, fields, plan, xp=xp)
+        for span in spans(flux.image.shape[0], chunk, flux.image, sum(shapes), _BYTES_PER_PIXEL, xp=xp)
     ]
-    if len(parts) == 1:
-        return parts[0]
-    return SpectralShift(*(xp.concat(list(field), axis=0) for field in zip(*parts, strict=True)))
-
-
-def _rows(side: Side, start: int, stop: int) -> Side:
-    def cut(x: Array) -> Array:
-        return x if x is None or x.shape[0] == 1 else x[start:stop, ...]
-
-    return side._replace(image=cut(side.image), valid=cut(side.valid), err=cut(side.err))
+    return SpectralShift(*(joined(list(field), xp=xp) for field in zip(*parts, strict=True)))
 
 
 def _fitted(flux: _Ready, templates: list[_Ready], fields: list[Field], plan: Plan, *, xp: Namespace) -> SpectralShift:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any, Literal, get_args
 
@@ -20,6 +21,7 @@ from .._array import (
 )
 from .._engine.fill import fill_invalid
 from .._inputs import one_image
+from ._chunks import joined, spans
 from ._options import whole
 from ._perrin import MEASURED
 
@@ -27,6 +29,7 @@ __all__ = ["METHODS", "subreg"]
 
 _Method = Literal["X", "F", "FHP", "C", "O", "G", "R", "M", "N", "H", "HF"]
 METHODS: tuple[str, ...] = get_args(_Method)
+_BYTES_PER_PIXEL = 160  # spectra, correlations and boxes of an image
 _PAD = 24  # pixels around an image whose holes are filled by Fourier
 _WILD = 40.0  # pixels between correlation and header where the header is believed
 
@@ -128,10 +131,12 @@ def subreg(
     else:
         reference_valid = None if valid is None or valid.ndim > 2 else valid
         first = _repaired(ref[None, ...], reference_valid, xp=xp)
-        images = _repaired(stack, valid, xp=xp)
-        shift = MEASURED[method](first, images, [min(size, (n - 1) // 2) for n in shape], xp=xp)
-        flat = _is_flat(first, xp=xp) | _is_flat(images, xp=xp)
-        shift = xp.where(flat[:, None], xp.full_like(shift, float("nan")), shift)
+        halves = [min(size, (n - 1) // 2) for n in shape]
+        parts = [
+            _measured(method, first, stack[slice(*span), ...], _part(valid, span), halves, xp=xp)
+            for span in spans(count, None, stack, shape[0] * shape[1], _BYTES_PER_PIXEL, xp=xp)
+        ]
+        shift = joined(parts, xp=xp)
         if method == "HF":
             said = xp.astype(_said_by(headers, stack, whichref, xp=xp), shift.dtype)
             wild = ~(xp.max(abs(said - shift), axis=-1, keepdims=True) <= _WILD)
@@ -140,6 +145,20 @@ def subreg(
         keep = xp.asarray(good.tolist(), dtype=xp.bool, device=device_of(stack))
         shift = xp.where(keep[:, None], shift, xp.zeros_like(shift))
     return xp.reshape(xp.astype(shift, stack.dtype), (*lead, 2))
+
+
+def _part(valid: Array | None, span: tuple[int, int]) -> Array | None:
+    return valid[slice(*span), ...] if valid is not None and valid.ndim > 2 else valid
+
+
+def _measured(
+    method: str, ref: Array, images: Array, valid: Array | None, halves: list[int], *, xp: Namespace
+) -> Array:
+    """Return the shifts (batch, 2) that the pixels say."""
+    images = _repaired(images, valid, xp=xp)
+    shift = MEASURED[method](ref, images, halves, xp=xp)
+    flat = _is_flat(ref, xp=xp) | _is_flat(images, xp=xp)
+    return xp.where(flat[:, None], xp.full_like(shift, math.nan), shift)
 
 
 def _check(ref: Array, imgs: Array, method: Any, headers: Any) -> None:

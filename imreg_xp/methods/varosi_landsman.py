@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .._array import Array, Namespace, accumulator_dtype, array_namespace, device_of
-from .._engine.coarse import bin_down
-from .._engine.overlap import Best, Pair, best_of, correlation_around, magnified_around, pair_of
-from .._engine.problem import Side, precision
+from .._array import Array, Namespace, accumulator_dtype, array_namespace, as_images, device_of
+from .._engine.overlap import Best, best_of, correlation_around, magnified_around
+from .._engine.problem import Side
 from .._inputs import image_pair
+from ._chunks import joined, rows, spans
+from ._offset_search import reduced, search
 from ._options import per_item, positive_or_zero, whole
 
 __all__ = ["CorrelOptimum", "correl_images", "correl_optimize", "corrmat_analyze"]
 
 _SHIFT = 7  # pixels, the documented default of the range
-_SMALLEST = 8  # pixels of the shorter side of the images of the first search
+_BYTES_PER_PIXEL = 700  # padded spectra of images, squares and masks
 
 
 class CorrelOptimum(NamedTuple):
@@ -96,7 +97,7 @@ def correl_images(
         raise ValueError(msg)
     sides, lead = _sides(image_a, image_b, xp=xp)
     start = _start(sides, lead, xoffset_b, yoffset_b, ("xoffset_b", "yoffset_b"), xp=xp)
-    pair = _reduced(sides, reduction, xp=xp)
+    pair = reduced(sides, reduction, xp=xp)
     if magnification > 1:
         found = magnified_around(pair, start, magnification, xp=xp)
     else:
@@ -157,6 +158,8 @@ def corrmat_analyze(
         other = "" if count is None else f" and {tuple(count.shape)}"
         msg = f"`correl_mat` must be (..., ny, nx), or two arrays of this shape, got {tuple(matrix.shape)}{other}"
         raise ValueError(msg)
+    (matrix,) = as_images(xp=xp, correl_mat=matrix)
+    count = None if count is None else xp.astype(count, matrix.dtype)
     lead, size = tuple(matrix.shape[:-2]), tuple(matrix.shape[-2:])
     flat = xp.reshape(matrix, (-1, *size))
     pixels = None if count is None else xp.reshape(count, (-1, *size))
@@ -233,28 +236,21 @@ def correl_optimize(
     )
     sides, lead = _sides(image_a, image_b, xp=xp)
     offset = _start(sides, lead, xoff_init, yoff_init, ("xoff_init", "yoff_init"), xp=xp)
-    sizes = [tuple(side.image.shape[1:]) for side in sides]
-    reach = [max(n) for n in zip(*sizes, strict=True)]
-    reduction = max(1, min(min(n) for n in sizes) // _SMALLEST)
-    while reduction > 1:
-        centre = xp.round(offset / reduction)
-        found = correlation_around(_reduced(sides, reduction, xp=xp), centre, [k // reduction for k in reach], xp=xp)
-        offset = (centre + best_of(*_weighed(found, numpix), None, xp=xp).offset) * reduction
-        reach = [2 * reduction] * 2
-        reduction //= 2
-    pair, centre = _reduced(sides, 1, xp=xp), xp.round(offset)
-    found = correlation_around(pair, centre, [k // 2 for k in reach], xp=xp)
-    best = best_of(*_weighed(found, numpix), None, xp=xp)
-    offset = centre + best.offset
-    if magnification > 1:
-        found = magnified_around(pair, offset, magnification, xp=xp)
-        best = best_of(*_weighed(found, numpix), threshold, xp=xp)
-        offset = offset + best.offset / magnification
-    return _optimum(best, offset, lead, sides[0].image.dtype, xp=xp)
-
-
-def _weighed(found: tuple[Array, Array], numpix: bool) -> tuple[Array, Array | None]:
-    return found[0], found[1] if numpix else None
+    pixels = sum(math.prod(side.image.shape[1:]) for side in sides)
+    parts = [
+        search(
+            (rows(sides[0], *span), rows(sides[1], *span)),
+            offset[slice(*span), :],
+            magnification,
+            numpix,
+            threshold,
+            xp=xp,
+        )
+        for span in spans(offset.shape[0], None, sides[0].image, pixels, _BYTES_PER_PIXEL, xp=xp)
+    ]
+    best, offsets = zip(*parts, strict=True)
+    whole_best = Best(*(joined(list(field), xp=xp) for field in zip(*best, strict=True)))
+    return _optimum(whole_best, joined(list(offsets), xp=xp), lead, sides[0].image.dtype, xp=xp)
 
 
 def _sides(image_a: Array, image_b: Array, *, xp: Namespace) -> tuple[tuple[Side, Side], tuple[int, ...]]:
@@ -276,18 +272,6 @@ def _start(
     image = sides[0].image
     like = xp.zeros((math.prod(lead),), dtype=accumulator_dtype(image, xp=xp), device=device_of(image))
     return per_item(like, lead, x, y, names, xp=xp)
-
-
-def _reduced(sides: tuple[Side, Side], factor: int, *, xp: Namespace) -> Pair:
-    """Return the pair in blocks of `factor` pixels."""
-    small = []
-    for side in sides:
-        if min(side.image.shape[1:]) < 2 * factor:
-            msg = f"`reduction` must leave 2 blocks along each axis, got {factor} for {tuple(side.image.shape[1:])}"
-            raise ValueError(msg)
-        image, weight = bin_down(side.image, precision(side, xp=xp), (factor, factor), xp=xp)
-        small.append(Side(image, None if side.valid is None else weight > 0, None))
-    return pair_of(*small, xp=xp)
 
 
 def _optimum(best: Best, offset: Array, lead: tuple[int, ...], dtype: Any, *, xp: Namespace) -> CorrelOptimum:
