@@ -49,18 +49,29 @@ __all__ = [
     "chi2_shifts",
     "chi2n_map",
     "coadd",
+    "correl_images",
+    "correl_optimize",
+    "corrmat_analyze",
     "cross_correlation_shifts",
     "cross_correlation_shifts_FITS",
     "fft_tools",
     "fourier_shift",
+    "methods",
     "register",
     "register_images",
     "register_stack",
+    "spectral_shift",
+    "subreg",
     "test",
 ]
 
-_FOUND_IN = {"cross_correlation_shifts_FITS": ".FITS_tools", "test": ".selftest"}
-_LAZY = ("FITS_tools", "chi2_shifts", "fft_tools", "plotting")
+_METHODS = ("correl_images", "correl_optimize", "corrmat_analyze", "spectral_shift", "subreg")
+_FOUND_IN = {
+    "cross_correlation_shifts_FITS": ".FITS_tools",
+    "test": ".selftest",
+    **dict.fromkeys(_METHODS, ".methods"),
+}
+_LAZY = ("FITS_tools", "chi2_shifts", "fft_tools", "methods", "plotting")
 
 
 def __getattr__(name: str) -> Any:

@@ -55,6 +55,8 @@ ROOMS = (
         also=("inputs", "frames", "adjustment"),
     ),
     Room("documented face", 3, ("chi2_shifts", "cross_correlation_shifts", "register_images"), also=("inputs",)),
+    # what other systems do, by their names
+    Room("methods", 3, ("methods",), also=("inputs",)),
     # re-exports what is on its own floor, and what is above only when it is asked for (no import statement)
     Room("package", 3, ("",), also=("native face", "documented face")),
     Room("FITS", 4, ("FITS_tools",)),

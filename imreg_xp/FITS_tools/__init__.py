@@ -14,6 +14,7 @@ from .fits_overlap import fits_overlap, header_overlap
 from .load import FitsImage, load_error, load_image
 from .load_header import get_cd, load_data, load_header
 from .match_images import cross_correlation_shifts_FITS, match_fits, project_to_header, register_fits
+from .pointings import header_shifts
 from .sky import SkyOffset
 from .write import aligned_image, atomic, corrected_header, write_aligned, write_corrected
 
@@ -31,6 +32,7 @@ __all__ = [
     "get_cd",
     "hcongrid",
     "header_overlap",
+    "header_shifts",
     "load_data",
     "load_error",
     "load_header",

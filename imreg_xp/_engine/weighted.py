@@ -29,6 +29,8 @@ def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> 
     (reference, norm_r), (moving, norm_m) = normalised(reference, moving, options, xp=xp)
     n_r, n_m = reference.image.shape[1:], moving.image.shape[1:]
     factors = [min(4, max(1, min(a, b) // 128)) for a, b in zip(n_r, n_m, strict=True)]
+    # one dimension costs little, and its lines would drown
+    factors = factors if len(n_m) > 1 else [1]
     small_r, small_m = (_binned(side, factors, xp=xp) for side in (reference, moving))
     coarse = search(
         small_r.image,
