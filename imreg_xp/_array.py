@@ -27,6 +27,7 @@ __all__ = [
     "as_errors",
     "as_images",
     "complex_dtype",
+    "constant",
     "device_of",
     "finite",
     "from_lists",
@@ -251,6 +252,11 @@ def known_finite(*arrays: Array, wait: bool = False, xp: Namespace) -> bool:
     if len(flags) > 1 and is_traced_or_remote(floats[0]):
         flags = [functools.reduce(xp.logical_and, flags)]
     return all(bool(to_host(flag)[0]) for flag in flags)
+
+
+def constant(values: np.ndarray, dtype: Any, like: Array, *, xp: Namespace) -> Array:
+    """Return numbers of the host as an array beside `like`; tables that depend on shapes alone: `_static.table`."""
+    return xp.asarray(values, dtype=dtype, device=device_of(like))
 
 
 def may_be_kept(x: Array) -> bool:

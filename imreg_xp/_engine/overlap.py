@@ -13,7 +13,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .._array import Array, Namespace, accumulator_dtype, device_of, fast_length
+from .._array import Array, Namespace, accumulator_dtype, device_of
+from .._fft_length import fast_length
 from ..fft_tools._dft import along, contract, dft_basis, rfft
 from .peaks import argmax, take_at
 from .problem import Side, over_image

@@ -10,8 +10,10 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .._array import Array, Namespace, accumulator_dtype, device_of, fast_length
-from ..fft_tools._dft import fourier_translate, frequencies, half_weights, irfft, part, rfft
+from .._array import Array, Namespace, accumulator_dtype, device_of
+from .._fft_length import fast_length
+from ..fft_tools._dft import fourier_translate, irfft, part, rfft
+from ..fft_tools._modes import frequencies, half_weights
 from ._linalg import inverse
 from .extend import Field, sample
 from .problem import Side

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .._array import Array, Namespace, broadcast_batch, is_number
+from .._array import Array, Namespace, is_number
+from .._batch import broadcast_batch
 
 __all__ = ["per_item", "positive_or_zero", "whole"]
 

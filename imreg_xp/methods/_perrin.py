@@ -18,7 +18,8 @@ from .._engine.centres import (
 from .._engine.gaussian import gaussian_centre
 from .._engine.peaks import lags
 from .._engine.taylor import patch_at
-from ..fft_tools._dft import along, frequencies, irfft, rfft
+from ..fft_tools._dft import along, irfft, rfft
+from ..fft_tools._modes import frequencies
 
 __all__ = ["MEASURED"]
 
