@@ -28,7 +28,7 @@ def rows(quick: bool) -> list[Row]:
     sizes, counts, frame = (
         ((64, 128), (8, 16), 64) if quick else ((128, 256, 512, 1024, 2048), (16, 64, 256, 1024), 128)
     )
-    repeats, seconds = (2, 0.3) if quick else (5, 2.0)
+    repeats, seconds = (2, 0.3) if quick else (5, 1.0)
     settings = {"repeats": repeats, "seconds": seconds}
     pixels = [
         in_child("scaling", "times", kind="pair", size=n, frames=1, methods=[speed.FLOORS["pair"], *_PAIR], **settings)
