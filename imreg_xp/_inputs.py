@@ -60,10 +60,10 @@ def image_pair(
     if 0 in lead:
         msg = f"`{names[0]}` and `{names[1]}` must hold at least one image, got batches of shape {lead}"
         raise ValueError(msg)
+    floats = as_images(xp=xp, **dict(zip(names, images, strict=True)))
     if finite is None:
         plain = all(ok is None for ok in valid) and all(_is_uniform(err) for err in errs)
         finite = known_finite(*images, wait=same_shape and plain, xp=xp)
-    floats = as_images(xp=xp, **dict(zip(names, images, strict=True)))
     first, second = (
         one_image(image, err, ok, lead, ndim, names=(name, label, f"{name}_valid"), finite=finite, xp=xp)
         for image, err, ok, name, label in zip(floats, errs, valid, names, labels, strict=True)
