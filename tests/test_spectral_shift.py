@@ -507,3 +507,13 @@ def test_bad_input_is_named(kind, name, options):
 def test_it_is_found_at_the_top():
     assert imreg_xp.spectral_shift is spectral_shift
     assert "spectral_shift" in dir(imreg_xp)
+
+
+def test_the_example_in_the_docstring_is_right():
+    import doctest
+
+    from imreg_xp.methods import spectra
+
+    results = doctest.testmod(spectra)
+    assert results.failed == 0
+    assert results.attempted > 0

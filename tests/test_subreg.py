@@ -326,3 +326,13 @@ def test_bad_input_is_named(kind, name, options):
     arguments = {"ref": stars(), "imgs": np.stack([stars(), stars()]), **options}
     with pytest.raises(kind, match=f"`{name}`"):
         subreg(**arguments)
+
+
+def test_the_example_in_the_docstring_is_right():
+    import doctest
+
+    from imreg_xp.methods import perrin
+
+    results = doctest.testmod(perrin)
+    assert results.failed == 0
+    assert results.attempted > 0

@@ -16,9 +16,9 @@ from .._array import Array, Namespace, device_of
 from ._linalg import inverse
 from .problem import over_image
 
-__all__ = ["gaussian_centre"]
+__all__ = ["Fitted", "fit_gaussian"]
 
-_STEPS = 30
+_STEPS = 24
 
 
 class _Fit(NamedTuple):
@@ -31,11 +31,19 @@ class _Fit(NamedTuple):
     amplitude: Array
 
 
-def gaussian_centre(values: Array, inside: Sequence[Array], *, xp: Namespace) -> Array:
-    """Return the centre (batch, 2) of the Gaussian, pixels from the middle of boxes (batch, n_y, n_x).
+class Fitted(NamedTuple):
+    """The Gaussian of each box."""
 
-    `inside` are weights per axis, (batch, n). NaN where there is no peak in the box.
-    """
+    centre: Array
+    """(batch, 2) pixels from the middle; NaN where there is no peak in the box."""
+    parameters: Array
+    """(batch, 4) centre and log width per axis."""
+
+
+def fit_gaussian(
+    values: Array, inside: Sequence[Array], *, start: Array | None = None, steps: int = _STEPS, xp: Namespace
+) -> Fitted:
+    """Fit boxes (batch, n_y, n_x) with weights `inside` per axis, (batch, n), from the parameters `start` if given."""
     weight = inside[0][:, :, None] * inside[1][:, None, :]
     axes = over_image(values)
     far = xp.full_like(values, math.inf)
@@ -48,10 +56,11 @@ def gaussian_centre(values: Array, inside: Sequence[Array], *, xp: Namespace) ->
     area = xp.sum(xp.astype(values > 0.5, values.dtype), axis=axes)
     width = 0.5 * xp.log((area + 1) / (2 * math.pi * math.log(2)))
     zero = xp.zeros_like(width)
-    best = _evaluated(values, inside, xp.stack([zero, zero, width, width], axis=-1), xp=xp)
+    start = xp.stack([zero, zero, width, width], axis=-1) if start is None else start
+    best = _evaluated(values, inside, start, xp=xp)
     damping = xp.full_like(width, 1e-2)
     unit = xp.eye(4, dtype=values.dtype, device=device_of(values))
-    for _ in range(_STEPS):
+    for _ in range(steps):
         damped = best.normal * (1 + damping[:, None, None] * unit)
         step = xp.matmul(inverse(damped, xp=xp), best.gradient[..., None])[..., 0]
         limit = xp.where(xp.isfinite(step), xp.ones_like(step), xp.zeros_like(step))
@@ -63,7 +72,7 @@ def gaussian_centre(values: Array, inside: Sequence[Array], *, xp: Namespace) ->
     reach = xp.asarray([n / 2 for n in values.shape[1:]], dtype=values.dtype, device=device_of(values))
     centre = best.at[:, :2]
     found = there[:, 0, 0] & (best.amplitude > 0) & xp.all(abs(centre) < reach, axis=-1)
-    return xp.where(found[:, None], centre, xp.full_like(centre, math.nan))
+    return Fitted(xp.where(found[:, None], centre, xp.full_like(centre, math.nan)), best.at)
 
 
 def _either(mask: Array, a: Array, b: Array, *, xp: Namespace) -> Array:
@@ -80,13 +89,14 @@ def _evaluated(values: Array, inside: Sequence[Array], at: Array, *, xp: Namespa
     normal = xp.matmul(weighted[0], xp.matrix_transpose(rows)) * xp.matmul(weighted[1], xp.matrix_transpose(columns))
     # the values carry the weight already
     data = xp.sum(xp.matmul(rows, values) * columns, axis=-1)
-    linear = xp.matmul(inverse(normal[:, :2, :2], xp=xp), data[:, :2, None])[..., 0]
+    block = inverse(normal[:, :2, :2], xp=xp)
+    linear = xp.matmul(block, data[:, :2, None])[..., 0]
     linear = xp.where(xp.isfinite(linear), linear, xp.zeros_like(linear))
     amplitude = linear[:, 1]
     cost = xp.sum(values * values, axis=over_image(values)) - xp.sum(linear * data[:, :2], axis=-1)
     # what the others leave for centre and width, with constant and amplitude free
     left = data - xp.matmul(normal[:, :, :2], linear[..., None])[..., 0]
-    inner = xp.matmul(inverse(normal[:, :2, :2], xp=xp), normal[:, :2, 2:])
+    inner = xp.matmul(block, normal[:, :2, 2:])
     reduced = normal[:, 2:, 2:] - xp.matmul(normal[:, 2:, :2], inner)
     scale = amplitude[:, None]
     return _Fit(at, cost, reduced * scale[..., None] ** 2, left[:, 2:] * scale, amplitude)

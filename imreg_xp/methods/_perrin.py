@@ -15,7 +15,7 @@ from .._engine.centres import (
     peak_centroid,
     zero_slope,
 )
-from .._engine.gaussian import gaussian_centre
+from .._engine.gaussian import fit_gaussian
 from .._engine.peaks import lags
 from .._engine.taylor import patch_at
 from ..fft_tools._dft import along, irfft, rfft
@@ -24,7 +24,8 @@ from ..fft_tools._modes import frequencies
 __all__ = ["MEASURED"]
 
 _CLOSE = 0.005  # pixels: a shift that changes by less is found
-_REFITS = 6
+_REFITS = 5
+_REFIT_STEPS = 6
 
 
 def _xy(first: Array, second: Array, *, xp: Namespace) -> Array:
@@ -67,12 +68,16 @@ def _refitted(ref: Array, images: Array, halves: Sequence[int], *, xp: Namespace
     indices = [brightest(im, xp=xp) for im in (ref, images)]
     boxes = [box_at(im, index, halves, xp=xp) for im, index in zip((ref, images), indices, strict=True)]
     values = [above_sky(box, xp=xp) for box in boxes]
-    fits = [gaussian_centre(v, box.inside, xp=xp) for v, box in zip(values, boxes, strict=True)]
-    shift = fits[0] - fits[1]
+    first, second = (fit_gaussian(v, box.inside, xp=xp) for v, box in zip(values, boxes, strict=True))
+    shift = first.centre - second.centre
     ready = xp.zeros_like(shift[:, :1]) > 1
     for _ in range(_REFITS):
         known = xp.where(xp.isfinite(shift), shift, xp.zeros_like(shift))
-        change = fits[0] - gaussian_centre(moved_box(values[1], known, xp=xp), boxes[1].inside, xp=xp)
+        # as wide as before, where the other star is
+        start = xp.concat([first.parameters[:, :2] + 0 * shift, second.parameters[:, 2:]], axis=1)
+        moved = moved_box(values[1], known, xp=xp)
+        second = fit_gaussian(moved, boxes[1].inside, start=start, steps=_REFIT_STEPS, xp=xp)
+        change = first.centre - second.centre
         shift = xp.where(ready, shift, shift + change)
         ready = ready | (xp.sum(change * change, axis=-1, keepdims=True) < _CLOSE**2)
     rough = indices[0] - indices[1]
@@ -96,7 +101,7 @@ def _correlated(*, centroid: bool = False, high_pass: bool = False, unwrap: bool
             lag = peak_centroid(cross, lag, shape, half, xp=xp)
         else:
             box = [xp.ones((images.shape[0], 2 * k + 1), dtype=lag.dtype, device=device_of(lag)) for k in halves]
-            lag = lag + gaussian_centre(patch_at(values, index, tuple(halves), xp=xp), box, xp=xp)
+            lag = lag + fit_gaussian(patch_at(values, index, tuple(halves), xp=xp), box, xp=xp).centre
         return xp.flip(_in_frame(-lag, images, xp=xp) if unwrap else -lag, axis=-1)
 
     return method

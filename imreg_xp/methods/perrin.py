@@ -105,6 +105,14 @@ def subreg(
     biases it. X and F keep the brightest pixel in the frame where a shift may go either way round. The Gaussian is no
     better than the peak is like one: expect up to 0.1 pixels, as of the centre of mass. C is drawn to the middle of its
     box by the sky; M is good to a pixel. None of them has errors: see `imreg_xp.register`.
+
+    Examples
+    --------
+    >>> import numpy as np, imreg_xp
+    >>> y, x = np.indices((64, 72))
+    >>> star, moved = (np.exp(-((x - u) ** 2 + (y - v) ** 2) / 9) for u, v in ((30, 32), (33.3, 29.6)))
+    >>> [float(s) for s in imreg_xp.subreg(star, moved, method="G").round(2)]
+    [-3.3, 2.4]
     """
     xp = array_namespace(ref=ref, imgs=imgs, optional={"badpix": badpix})
     _check(ref, imgs, method, headers)

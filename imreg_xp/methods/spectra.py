@@ -96,7 +96,20 @@ def spectral_shift(
     Tonry & Davis (1979, doi:10.1086/112569) take the antisymmetric part of the correlation for its noise: `r` is the
     height of the peak over sqrt(2) times its rms, and `td_err` is c w (1 + z) / (1 + r) 3/8, w the width (FWHM) of the
     peak in ln(wavelength) (Kurtz et al. 1992). It is for comparison: it knows neither the noise of the pixels nor what
-    the peak would be without it, and is wrong by factors (Heavens 1993, doi:10.1093/mnras/263.3.735).
+    the peak would be without it, and is wrong by factors (Heavens 1993).
+
+    Examples
+    --------
+    >>> import numpy as np, imreg_xp
+    >>> rng = np.random.default_rng(0)
+    >>> wavelength = np.linspace(4000, 5000, 800)
+    >>> lines = rng.uniform(3800, 5000, size=(60, 1))
+    >>> template = 1 - 0.3 * np.sum(np.exp(-0.5 * ((wavelength - lines) / 3) ** 2), axis=0)
+    >>> flux = 1 - 0.3 * np.sum(np.exp(-0.5 * ((wavelength / 1.02 - lines) / 3) ** 2), axis=0)
+    >>> flux = flux + 0.1 * rng.normal(size=flux.shape)
+    >>> found = imreg_xp.spectral_shift(flux, template, wavelength=wavelength, err=0.1, z_range=(0, 0.1))
+    >>> bool(abs(found.redshift - 0.02) < 4 * found.redshift_err)
+    True
     """
     observed = plain_spectrum("flux", flux, wavelength, err, valid)
     rest = plain_spectrum("template", template, template_wavelength, None, template_valid)
