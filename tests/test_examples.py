@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import pkgutil
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +28,11 @@ def test_examples(name):
     found = doctest.testmod(module)
     assert found.failed == 0
     assert (found.attempted > 0) or name not in WITH_EXAMPLES
+
+
+@pytest.mark.parametrize("name", ["methods.rst"])
+def test_examples_of_a_page_of_the_documentation(name):
+    page = Path(__file__).parent.parent / "docs" / name
+    found = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
+    assert found.attempted > 0
+    assert found.failed == 0
