@@ -30,6 +30,8 @@ class Frozen(NamedTuple):
     """Transfer function of h on the modes of the field."""
     filtered: bool
     """It is not 1 for all."""
+    stretch: Array
+    """Sum of slopes times filtered slopes over that of filtered slopes squared, about: what a step is too long by."""
     moving: Array
     weight: Array
     weight_spectrum: Array
@@ -115,7 +117,7 @@ def newton_step(
     the model goes in, if it leaves a minimum.
     """
     line = _linearised(frozen, offset, options, moved=moved, xp=xp)
-    plain = line.level.scale[:, None, None] * line.normal
+    plain = (line.level.scale * frozen.stretch)[:, None, None] * line.normal
     if frozen.filtered:
         return _solve(plain, line.u, xp=xp)[0]
     grid, ndim = frozen.field.grid, offset.shape[-1]

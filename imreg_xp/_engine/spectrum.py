@@ -12,12 +12,13 @@ even W leaves the estimate unbiased and the sandwich errors true.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from .._array import Array, Namespace, accumulator_dtype
+from .._array import Array, Namespace, accumulator_dtype, device_of
 from .._static import table
 from ..fft_tools._dft import part, rfft
 
@@ -30,6 +31,7 @@ __all__ = [
     "sampled_spectrum",
     "smooth",
     "spread",
+    "step_length",
     "weights_from_all_powers",
     "white_floor",
     "wiener",
@@ -188,7 +190,8 @@ def attenuation(rings: Rings, *, xp: Namespace) -> Array:
 def ml_weights(rings: Rings, gain: Array, *, xp: Namespace) -> Array:
     """Return W per ring (batch, rings), largest 1, for the gain s (batch,).
 
-    The noise is what the signal leaves of the auto-powers, as one white level in either image.
+    The noise is what the signal leaves of the auto-powers: what sampling has folded into the band, and a white level in
+    either image.
     """
     r, m, x = (smooth(a, xp=xp) for a in rings[:3])
     s = gain[:, None]
@@ -196,17 +199,43 @@ def ml_weights(rings: Rings, gain: Array, *, xp: Namespace) -> Array:
     error = xp.sqrt(r * m / modes)
     signal = xp.where(x > _SIGNIFICANT * error, x, xp.zeros_like(x)) / _safe(s, xp=xp)
     trust = modes / _safe(r * m, xp=xp)
+    folded = _folded(signal, rings.modes, xp=xp)
 
-    def noise_power(total: Array, part: Array) -> Array:
-        rest = _mean(total - part, trust, xp=xp)
-        return xp.maximum(rest, _FLOOR * _mean(total, modes, xp=xp)) + 0 * total
+    def noise_power(total: Array, part: Array, alias: Array) -> Array:
+        rest = _mean(total - part - alias, trust, xp=xp)
+        return xp.maximum(rest, _FLOOR * _mean(total, modes, xp=xp)) + alias
 
-    p_r, p_m = noise_power(r, signal), noise_power(m, s * s * signal)
+    p_r, p_m = noise_power(r, signal, folded), noise_power(m, s * s * signal, s * s * folded)
     # a ring too faint to show in the cross-power may show in a reference with hardly any noise
     beyond = r - p_r
     seen = beyond > 2 * _SIGNIFICANT * r * xp.sqrt(2 / modes)
     signal = xp.where(signal > 0, signal, xp.where(seen, beyond, xp.zeros_like(beyond)))
     return _filter(signal, s, p_r, p_m, xp=xp)
+
+
+def _ring_frequencies(rings: int, like: Array, *, xp: Namespace) -> Array:
+    nu = xp.arange(rings, dtype=like.dtype, device=device_of(like))
+    return nu * (math.sqrt(0.5) / max(rings - 1, 1))
+
+
+def _folded(signal: Array, modes: Array, *, xp: Namespace) -> Array:
+    """Return the power that sampling has folded into each ring: that of 1 - nu, from a power law through the rings.
+
+    It is signal of another phase, the same in all pairs of one scene, and biases the shift as noise would not.
+    """
+    nu = xp.maximum(_ring_frequencies(signal.shape[1], signal, xp=xp), 1e-3)[None, :]
+    w = modes * xp.astype((signal > 0) & (nu > 0.15) & (nu < 0.5), signal.dtype)
+    x, y = xp.log(nu), xp.log(_safe(signal, xp=xp))
+    x0, y0 = _mean(x, w, xp=xp), _mean(y, w, xp=xp)
+    slope = xp.minimum(_mean((x - x0) * (y - y0), w, xp=xp) / _safe(_mean((x - x0) ** 2, w, xp=xp), xp=xp), 0.0)
+    power = xp.exp(y0 + slope * (xp.log(xp.maximum(1 - nu, 0.05)) - x0))
+    return xp.where(xp.sum(w, axis=1, keepdims=True) > 0, power, xp.zeros_like(power))
+
+
+def step_length(rings: Rings, gains: Array, *, xp: Namespace) -> Array:
+    """Return the sum of slopes times filtered slopes over that of filtered slopes squared, (batch,)."""
+    square = rings.modes * rings.reference * _ring_frequencies(gains.shape[1], gains, xp=xp) ** 2
+    return xp.sum(square * gains, axis=1) / _safe(xp.sum(square * gains**2, axis=1), xp=xp)
 
 
 def weights_from_all_powers(rings: Rings, gain: Array, noise: tuple[Array, Array], *, xp: Namespace) -> Array:

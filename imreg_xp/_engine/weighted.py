@@ -14,7 +14,7 @@ from .noise import score_covariance
 from .problem import Norm, Options, Side, column, inner, normalised, over_image, precision
 from .result import Registration, Status, finish
 from .score import Frozen, Score, gain_and_background, model, newton_step, orthogonal_slopes, score
-from .spectrum import Rings, attenuation, ml_weights, power, radial_mean, sampled_spectrum, spread
+from .spectrum import Rings, attenuation, ml_weights, power, radial_mean, sampled_spectrum, spread, step_length
 
 __all__ = ["solve"]
 
@@ -95,20 +95,22 @@ def _freeze(
     w = precision(moving, xp=xp)
     w = xp.where(footprint(field, offset, shape, xp=xp), w, xp.zeros_like(w))
     none = xp.ones((1,), dtype=acc, device=device_of(image))
-    frozen = Frozen(field, none, False, image, w, none, *_totals(w, image, acc, xp=xp), none, None, True)
+    frozen = Frozen(field, none, False, none, image, w, none, *_totals(w, image, acc, xp=xp), none, None, True)
     moved, value = model(field, offset, shape, xp=xp)
     scale, background = gain_and_background(value, frozen, options, xp=xp)[:2]
     weight, unit, binary = _combined(reference, moving, field, offset, w, scale, xp=xp)
-    gains, attenuated = none, none
+    gains, attenuated, stretch = none, none, none
     if moving.err is None or reference.err is not None:
         residual = image - column(scale, value, xp=xp) * value - column(background, value, xp=xp)
         window = xp.astype(soft_window(field, offset, shape, xp=xp), value.dtype)
         rings = _rings(value, residual, window, weight, scale, field.grid, xp=xp)
         attenuated = attenuation(rings, xp=xp) if options.fit_scale else none
         gains = ml_weights(rings, scale * attenuated, xp=xp)
+        stretch = step_length(rings, gains, xp=xp)
     frozen = frozen._replace(
         gains=gains if gains is none else spread(gains, field.grid, value.dtype, xp=xp),
         filtered=gains is not none,
+        stretch=stretch,
         weight=weight,
         weight_spectrum=rfft(weight, ndim, xp=xp, s=field.grid),
         attenuation=attenuated,
