@@ -51,7 +51,12 @@ class _Finite:
 
     def __init__(self, reference: Array, stack: Frames, options: dict[str, Any], *, xp: Namespace) -> None:
         self._frames = self._reference = None
-        if options["boundary"] != "wrap" or not is_traced_or_remote(reference) or is_traced(reference):
+        masks = [options[f"{side}_valid"] for side in ("reference", "moving")]
+        maps = [err for side in ("reference", "moving") if getattr(err := options[f"{side}_err"], "ndim", 0)]
+        # with masks all go to the general estimator
+        if options["boundary"] != "wrap" or maps or any(mask is not None for mask in masks):
+            return
+        if not is_traced_or_remote(reference) or is_traced(reference):
             return
         images = [reference[None, ...]]
         if is_array(stack.source) and not isinstance(stack.source, np.ndarray):

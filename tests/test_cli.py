@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from click.testing import CliRunner
+from commands import refused
 from sky_scenes import shifted_pair, sky_header, wcs_of
 
 from imreg_xp.cli import main
@@ -24,16 +25,6 @@ def call(*arguments):
 @pytest.fixture
 def pair(tmp_path):
     return shifted_pair(tmp_path, shift=TRUE)
-
-
-def refused(result, *words):
-    """Check that a call ended as bad input should: exit code 2, one line on stderr that has the words, no traceback."""
-    assert result.exit_code == 2, result.output
-    assert isinstance(result.exception, SystemExit)
-    assert result.stdout == ""
-    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
-    for word in words:
-        assert word in result.stderr, result.stderr
 
 
 def sha(path):

@@ -110,6 +110,16 @@ def test_whole_numbers_need_no_look():
     np.testing.assert_array_equal(found.status.get(), 0)
 
 
+@pytest.mark.parametrize("name", ["moving_valid", "reference_valid", "moving_err"])
+def test_masks_need_no_look(name):
+    reference, frames = stack(4, 64)
+    values = np.ones((64, 64), dtype=bool) if name.endswith("valid") else np.full((64, 64), 0.05, dtype=np.float32)
+    given = {name: gpu_model.asarray(values)}
+    with recording() as log:
+        imreg_xp.register_stack(*map(gpu_model.asarray, (reference, frames)), boundary="wrap", **given)
+    assert log.syncs == []
+
+
 def test_a_frame_with_holes_leaves_the_other_chunks_to_the_fast_estimator():
     reference, frames = stack(8, 64)
     spoilt = frames.copy()

@@ -15,6 +15,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 from click.testing import CliRunner
+from commands import refused
 from sky_scenes import seen, sky_header, wcs_of
 
 import imreg_xp
@@ -28,16 +29,6 @@ NUMBERS = ("dx", "dy", "dx_err", "dy_err", "cov_xy", "scale", "background", "chi
 
 def call(*arguments):
     return CliRunner().invoke(main, ["stack", *map(str, arguments)])
-
-
-def refused(result, *words):
-    """Check that a call ended as bad input should: exit code 2, one line on stderr that has the words, no traceback."""
-    assert result.exit_code == 2, result.output
-    assert isinstance(result.exception, SystemExit)
-    assert result.stdout == ""
-    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
-    for word in words:
-        assert word in result.stderr, result.stderr
 
 
 def contents(folder):

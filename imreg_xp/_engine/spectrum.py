@@ -25,6 +25,7 @@ from ..fft_tools._dft import part, rfft
 __all__ = [
     "Rings",
     "attenuation",
+    "folded_power",
     "ml_weights",
     "power",
     "radial_mean",
@@ -187,8 +188,8 @@ def attenuation(rings: Rings, *, xp: Namespace) -> Array:
     return xp.maximum(ratio, 1.0)
 
 
-def ml_weights(rings: Rings, gain: Array, *, xp: Namespace) -> Array:
-    """Return W per ring (batch, rings), largest 1, for the gain s (batch,).
+def ml_weights(rings: Rings, gain: Array, ndim: int, *, xp: Namespace) -> Array:
+    """Return W per ring (batch, rings), largest 1, for the gain s (batch,) and images of `ndim` axes.
 
     The noise is what the signal leaves of the auto-powers: what sampling has folded into the band, and a white level in
     either image.
@@ -199,7 +200,7 @@ def ml_weights(rings: Rings, gain: Array, *, xp: Namespace) -> Array:
     error = xp.sqrt(r * m / modes)
     signal = xp.where(x > _SIGNIFICANT * error, x, xp.zeros_like(x)) / _safe(s, xp=xp)
     trust = modes / _safe(r * m, xp=xp)
-    folded = _folded(signal, rings.modes, xp=xp)
+    folded = folded_power(signal, rings.modes, ndim, xp=xp)
 
     def noise_power(total: Array, part: Array, alias: Array) -> Array:
         rest = _mean(total - part - alias, trust, xp=xp)
@@ -213,17 +214,18 @@ def ml_weights(rings: Rings, gain: Array, *, xp: Namespace) -> Array:
     return _filter(signal, s, p_r, p_m, xp=xp)
 
 
-def _ring_frequencies(rings: int, like: Array, *, xp: Namespace) -> Array:
+def _ring_frequencies(rings: int, ndim: int, like: Array, *, xp: Namespace) -> Array:
+    """Return |nu| of the rings: the last is the corner of the band, half a cycle per pixel along each axis."""
     nu = xp.arange(rings, dtype=like.dtype, device=device_of(like))
-    return nu * (math.sqrt(0.5) / max(rings - 1, 1))
+    return nu * (math.sqrt(ndim) / 2 / max(rings - 1, 1))
 
 
-def _folded(signal: Array, modes: Array, *, xp: Namespace) -> Array:
+def folded_power(signal: Array, modes: Array, ndim: int, *, xp: Namespace) -> Array:
     """Return the power that sampling has folded into each ring: that of 1 - nu, from a power law through the rings.
 
     It is signal of another phase, the same in all pairs of one scene, and biases the shift as noise would not.
     """
-    nu = xp.maximum(_ring_frequencies(signal.shape[1], signal, xp=xp), 1e-3)[None, :]
+    nu = xp.maximum(_ring_frequencies(signal.shape[1], ndim, signal, xp=xp), 1e-3)[None, :]
     w = modes * xp.astype((signal > 0) & (nu > 0.15) & (nu < 0.5), signal.dtype)
     x, y = xp.log(nu), xp.log(_safe(signal, xp=xp))
     x0, y0 = _mean(x, w, xp=xp), _mean(y, w, xp=xp)
@@ -232,9 +234,9 @@ def _folded(signal: Array, modes: Array, *, xp: Namespace) -> Array:
     return xp.where(xp.sum(w, axis=1, keepdims=True) > 0, power, xp.zeros_like(power))
 
 
-def step_length(rings: Rings, gains: Array, *, xp: Namespace) -> Array:
+def step_length(rings: Rings, gains: Array, ndim: int, *, xp: Namespace) -> Array:
     """Return the sum of slopes times filtered slopes over that of filtered slopes squared, (batch,)."""
-    square = rings.modes * rings.reference * _ring_frequencies(gains.shape[1], gains, xp=xp) ** 2
+    square = rings.modes * rings.reference * _ring_frequencies(gains.shape[1], ndim, gains, xp=xp) ** 2
     return xp.sum(square * gains, axis=1) / _safe(xp.sum(square * gains**2, axis=1), xp=xp)
 
 

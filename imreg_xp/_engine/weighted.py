@@ -105,8 +105,8 @@ def _freeze(
         window = xp.astype(soft_window(field, offset, shape, xp=xp), value.dtype)
         rings = _rings(value, residual, window, weight, scale, field.grid, xp=xp)
         attenuated = attenuation(rings, xp=xp) if options.fit_scale else none
-        gains = ml_weights(rings, scale * attenuated, xp=xp)
-        stretch = step_length(rings, gains, xp=xp)
+        gains = ml_weights(rings, scale * attenuated, ndim, xp=xp)
+        stretch = step_length(rings, gains, ndim, xp=xp)
     frozen = frozen._replace(
         gains=gains if gains is none else spread(gains, field.grid, value.dtype, xp=xp),
         filtered=gains is not none,
