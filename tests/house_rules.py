@@ -79,6 +79,7 @@ UPPER_FLOOR_LIBRARIES = {"astropy", "click", "dask", "matplotlib", "reproject"}
 HOST_CONSTANTS = {
     f"{PACKAGE}.fft_tools.downsample": "a NumPy function is a documented default",
     f"{PACKAGE}.fft_tools.smooth": "a NumPy function is a documented default",
+    f"{PACKAGE}.fft_tools._matrices": "static matrices between the samples of an axis, from sizes and numbers",
     f"{PACKAGE}.fft_tools._modes": "static tables of the modes of an axis, from its length",
     f"{PACKAGE}._engine._linalg": "a static table of signs",
     f"{PACKAGE}._engine.periodic": "static tables of powers",

@@ -32,6 +32,7 @@ __all__ = [
     "slopes_and_bends",
     "taylor_basis",
     "translate_real_part",
+    "turns",
 ]
 
 
@@ -110,23 +111,26 @@ def _waves(n: int, half: bool, x: Array, sign: int, *, cosine: bool = True, xp: 
 
 
 def phasor(nu: Array, x: Array, sign: float, *, odd: Array | None = None, xp: Namespace) -> Array:
-    r"""Return :math:`e^{\pm 2\pi i\nu x}` of shape (..., modes, points), its imaginary part times `odd`.
-
-    The whole turns are taken off: without float64 first those of the whole pixels, as a phase of 1000 turns has three
-    digits fewer than one of less than a turn.
-    """
-    x = x[..., None, :]
-    if xp.finfo(x.dtype).bits == 64:
-        turns = nu[:, None] * x
-        turns = turns - xp.round(turns)
-    else:
-        whole = xp.round(x)
-        turns = nu[:, None] * whole
-        turns = turns - xp.round(turns) + nu[:, None] * (x - whole)
-    angle = (sign * 2 * math.pi) * turns
+    r"""Return :math:`e^{\pm 2\pi i\nu x}` of shape (..., modes, points), its imaginary part times `odd`."""
+    angle = (sign * 2 * math.pi) * turns(nu[:, None], x[..., None, :], xp=xp)
     sine = xp.sin(angle) if odd is None else xp.sin(angle) * odd
     cdtype = complex_dtype(angle.dtype, xp=xp)
     return xp.astype(xp.cos(angle), cdtype) + xp.astype(sine, cdtype) * 1j
+
+
+def turns(nu: Array, x: Array, *, xp: Namespace) -> Array:
+    """Return nu x without its whole turns, for arrays that broadcast.
+
+    Without float64 those of the whole pixels go first, as a phase of 1000 turns has three digits fewer than one of less
+    than a turn.
+    """
+    if xp.finfo(x.dtype).bits == 64:
+        phase = nu * x
+        return phase - xp.round(phase)
+    whole = xp.round(x)
+    phase = nu * whole
+    phase = phase - xp.round(phase) + nu * (x - whole)
+    return phase - xp.round(phase)
 
 
 def contract(spectrum: Array, columns: Sequence[Array], *, xp: Namespace) -> Array:
