@@ -14,7 +14,7 @@ __all__ = ["table"]
 
 
 class _Place:
-    """A device, compared by its name: not every library's devices can be hashed."""
+    """A device, compared by its name: not every library's devices can be hashed. A name is one itself."""
 
     def __init__(self, device: Any) -> None:
         self.device, self._name = device, str(device)
@@ -27,9 +27,10 @@ class _Place:
 
 
 def _made(
-    make: Callable[..., np.ndarray], args: tuple[Hashable, ...], dtype: Any, place: _Place, *, xp: Namespace
+    make: Callable[..., np.ndarray], args: tuple[Hashable, ...], dtype: Any, place: _Place | str, *, xp: Namespace
 ) -> Array:
-    made = xp.asarray(make(*args), dtype=dtype, device=place.device)
+    device = place if isinstance(place, str) else place.device
+    made = xp.asarray(make(*args), dtype=dtype, device=device)
     if isinstance(made, np.ndarray):
         # the host may keep its own, for libraries that take writable arrays alone
         made = made.view()
@@ -53,7 +54,8 @@ def table(
 
     It is made once, uploaded once, and kept; of `large` ones, as large as images, only a few.
     """
-    place = _Place(device_of(like))
+    device = device_of(like)
+    place = device if isinstance(device, str) else _Place(device)
     if not may_be_kept(like):
         return _made(make, args, dtype, place, xp=xp)
     return (_large if large else _small)(make, args, dtype, place, xp=xp)

@@ -85,6 +85,7 @@ HOST_CONSTANTS = {
     f"{PACKAGE}._engine.periodic": "static tables of powers",
     f"{PACKAGE}._engine.peaks": "static tables of sizes and limits",
     f"{PACKAGE}._engine.result": "a static table of limits",
+    f"{PACKAGE}._engine.taylor": "static tables of differences",
     f"{PACKAGE}._engine.series": "static tables of powers",
     f"{PACKAGE}._engine.spectrum": "static tables of the rings of a spectrum, from its shape",
 }

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from .._array import Array, Namespace, complex_dtype
 from .._static import table
-from ._modes import entries, frequencies, frequency, moving_modes, nyquist, order_columns, taylor_columns
+from ._modes import entries, frequency, low_frequency, moving_modes, nyquist, order_columns, taylor_columns
 
 __all__ = [
     "along",
@@ -204,14 +204,15 @@ def translate_real_part(spectrum: Array, offset: Array, shape: Sequence[int], *,
         d in pixels, (ndim,), accumulator dtype.
     """
     turn = 1.0
-    for axis, (n, nu) in enumerate(zip(shape, frequencies(shape, offset, xp=xp), strict=True)):
-        top = nyquist(n, axis == len(shape) - 1, nu, xp=xp)
-        # the half axis has its Nyquist mode at +1/2, the others at -1/2
-        e = phasor(xp.where(top, -abs(nu), nu), offset[axis : axis + 1], -1.0, xp=xp)[:, 0]
+    for axis, n in enumerate(shape):
+        half = axis == len(shape) - 1
+        top = nyquist(n, half, offset, xp=xp)
+        nu = table(low_frequency, n, half, dtype=offset.dtype, like=offset, xp=xp)
+        e = phasor(nu, offset[axis : axis + 1], -1.0, xp=xp)[:, 0]
         laid = along(n=e.shape[0], axis=axis, ndim=len(shape))
-        turn = turn * xp.reshape(xp.where(top, e, xp.ones_like(e)), laid)
-        spectrum = spectrum * xp.reshape(xp.astype(xp.where(top, xp.ones_like(e), e), spectrum.dtype), laid)
-    return spectrum * xp.astype(xp.real(turn), spectrum.dtype)
+        turn = turn * xp.reshape(xp.where(top, e, 1.0), laid)
+        spectrum = spectrum * xp.reshape(xp.astype(xp.where(top, 1.0, e), spectrum.dtype), laid)
+    return spectrum * xp.astype(xp.real(turn), xp.real(spectrum).dtype)
 
 
 def derivative(table: Array, *axes: int) -> Array:

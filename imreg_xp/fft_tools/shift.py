@@ -16,6 +16,7 @@ from .._array import (
     as_images,
     device_of,
     is_number,
+    known_finite,
 )
 from .._batch import as_batch, broadcast_batch
 from .._static import table
@@ -164,7 +165,8 @@ def shiftnd(
     xp = array_namespace(data=data, optional={"offset": _row_or_none(offset)}, use_numpy_fft=use_numpy_fft)
     data = as_numeric("data", data, xp=xp)
     phase = number("phase", phase)
-    data = xp.where(xp.isnan(data), xp.zeros_like(data), data)
+    if not known_finite(data, xp=xp):
+        data = xp.where(xp.isnan(data), xp.zeros_like(data), data)
     at = _offset(offset, data, xp=xp)
     ndim = at.shape[0]
     check_axes("data", data, ndim)
