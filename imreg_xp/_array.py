@@ -37,6 +37,7 @@ __all__ = [
     "is_number",
     "is_traced",
     "is_traced_or_remote",
+    "known_alike",
     "known_finite",
     "may_be_kept",
     "scalar_or_array",
@@ -263,6 +264,14 @@ def known_finite(*arrays: Array, wait: bool = False, xp: Namespace) -> bool:
     if len(flags) > 1 and is_traced_or_remote(floats[0]):
         flags = [functools.reduce(xp.logical_and, flags)]
     return all(bool(to_host(flag)[0]) for flag in flags)
+
+
+def known_alike(x: Array, ratio: float, *, xp: Namespace) -> bool:
+    """Tell whether all values are known to be finite, positive and within a `ratio` of each other."""
+    if is_traced_or_remote(x):
+        return False
+    low, high = (float(a) for a in to_host(xp.min(x), xp.max(x)))
+    return 0 < low <= high < ratio * low
 
 
 def constant(values: np.ndarray, dtype: Any, like: Array, *, xp: Namespace) -> Array:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any, cast
 
+import numpy as np
+
 from ._array import (
     Array,
     Namespace,
@@ -15,6 +17,7 @@ from ._array import (
     as_images,
     device_of,
     is_number,
+    known_alike,
     known_finite,
     scalar_or_array,
 )
@@ -165,19 +168,23 @@ def one_image(
             raise TypeError(msg)
     uniform = _is_uniform(err)
     masked = valid is not None or not uniform
-    complete = not masked and (known_finite(image, xp=xp) if finite is None else finite)
+    complete = valid is None and (known_finite(image, xp=xp) if finite is None else finite)
     image = as_batch(image, lead, ndim, xp=xp)
     if isinstance(err, float):
         err = xp.full((1,), err, dtype=accumulator_dtype(image, xp=xp), device=device_of(image))
     elif uniform and err is not None:
         err = xp.reshape(as_errors(err, accumulator_dtype(image, xp=xp), name=names[1], xp=xp), (1,))
-    if complete:
+    elif not uniform:
+        err = as_batch(as_errors(err, image.dtype, name=names[1], xp=xp), lead, ndim, xp=xp)
+    if complete and uniform:
         return Side(image, None, err)
+    if complete and known_alike(err, _HOPELESS, xp=xp):
+        good = xp.ones(np.broadcast_shapes(image.shape, err.shape), dtype=xp.bool, device=device_of(image))
+        return Side(xp.broadcast_to(image, good.shape), good, xp.broadcast_to(err, good.shape), masked)
     good = xp.isfinite(image)
     if valid is not None:
         good = good & as_batch(valid, lead, ndim, xp=xp)
     if not uniform:
-        err = as_batch(as_errors(err, image.dtype, name=names[1], xp=xp), lead, ndim, xp=xp)
         good = good & xp.isfinite(err) & (err > 0)
         good = good & (err < _HOPELESS * _typical(err, good, xp=xp))
         err = _sane(xp.broadcast_to(err, good.shape), good, xp=xp)

@@ -30,7 +30,7 @@ def test_examples(name):
     assert (found.attempted > 0) or name not in WITH_EXAMPLES
 
 
-@pytest.mark.parametrize("name", ["methods.rst"])
+@pytest.mark.parametrize("name", ["methods.rst", "coming_from_image_registration.rst"])
 def test_examples_of_a_page_of_the_documentation(name):
     page = Path(__file__).parent.parent / "docs" / name
     found = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
