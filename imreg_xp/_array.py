@@ -39,7 +39,6 @@ __all__ = [
     "is_traced_or_remote",
     "known_finite",
     "may_be_kept",
-    "scalar_or_array",
     "to_host",
 ]
 
@@ -216,17 +215,6 @@ def is_number(x: Any) -> bool:
     return isinstance(x, numbers.Real) and not isinstance(x, bool)
 
 
-def scalar_or_array(x: Any, *, name: str) -> float | Array | None:
-    """Return numbers as a checked positive float, arrays and None as they are."""
-    if is_number(x):
-        value = float(x)
-        if not (math.isfinite(value) and value > 0):
-            msg = f"`{name}` must be positive and finite, got {value}"
-            raise ValueError(msg)
-        return value
-    return x
-
-
 def finite(x: Array, *, xp: Namespace) -> tuple[Array, Array]:
     """Return `x` with non-finite pixels set to 0, and the mask of the finite ones."""
     good = xp.isfinite(x)
@@ -235,14 +223,18 @@ def finite(x: Array, *, xp: Namespace) -> tuple[Array, Array]:
 
 def is_traced(x: Array) -> bool:
     """Tell whether `x` has no values yet: it is being traced, or has a shape alone."""
+    if isinstance(x, np.ndarray):
+        return False
     device = device_of(x)
     return device is None or getattr(device, "type", None) == "meta"
 
 
 def is_traced_or_remote(x: Array) -> bool:
     """Tell whether a value of `x` cannot be read at once: it is on an accelerator, lazy, or being traced."""
+    if isinstance(x, np.ndarray):
+        return False
     device = device_of(x)
-    return getattr(device, "type", getattr(device, "platform", device)) != "cpu" and not compat.is_numpy_array(x)
+    return getattr(device, "type", getattr(device, "platform", device)) != "cpu"
 
 
 def known_finite(*arrays: Array, wait: bool = False, xp: Namespace) -> bool:

@@ -19,14 +19,13 @@ from ._array import (
     is_kind,
     is_number,
     known_finite,
-    scalar_or_array,
 )
 from ._batch import as_batch, broadcast_batch
 from ._engine.problem import Options, Side, over_image
 from ._engine.result import Registration
 from .fft_tools._dft import axes_of
 
-__all__ = ["Known", "choose", "image_pair", "one_image", "shift_limits", "unflatten"]
+__all__ = ["Known", "choose", "image_pair", "one_image", "scalar_or_array", "shift_limits", "unflatten"]
 
 _HOPELESS = 30.0  # errors this many times the typical one mark bad pixels: together such pixels weigh nothing
 
@@ -91,6 +90,17 @@ def _looked_at(given: Sequence[Array], floats: Sequence[Array], ndim: int, *, xp
     unsure = [mean for mean, image in zip(means, given, strict=True) if not is_kind(image.dtype, "integral", xp=xp)]
     finite = known_finite(*unsure, wait=True, xp=xp)
     return Known(finite, (means[0], means[1])) if finite else Known(finite=False)
+
+
+def scalar_or_array(x: Any, *, name: str) -> float | Array | None:
+    """Return numbers as a checked positive float, arrays and None as they are."""
+    if is_number(x):
+        value = float(x)
+        if not (math.isfinite(value) and value > 0):
+            msg = f"`{name}` must be positive and finite, got {value}"
+            raise ValueError(msg)
+        return value
+    return x
 
 
 def _checked_shapes(

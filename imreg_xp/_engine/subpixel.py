@@ -27,7 +27,7 @@ __all__ = ["Peak", "refined"]
 _NEWTON_STEPS = 3
 _REACH = 1.0  # pixels around the whole-pixel peak that are looked at
 _FINE = 16  # samples per pixel of the local grid, in three dimensions half of it
-_ORDERS = {32: 16, 64: 24}  # Taylor coefficients per axis, by the bits of the map
+_ORDERS = {32: 16, 64: 20}  # Taylor coefficients per axis, by the bits of the map
 
 
 class Peak(NamedTuple):
