@@ -38,7 +38,8 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "calibration": {
         "case": str, "boundary": str, "noise": _NUMBER, "noise_in": str, "errors": str, "noise_beam": _NUMBER,
-        "given": bool, "size": int, "method": str, "realisations": int, "pull": _MAYBE, "within_1": _MAYBE,
+        "given": bool, "size": int, "method": str, "realisations": int, "pull": _MAYBE, "percent_off": _MAYBE,
+        "within_1": _MAYBE,
         "within_2": _MAYBE, "rms_over_bound": _MAYBE, "efficiency": _MAYBE, "lost": _MAYBE, "histogram": _NUMBERS,
         "note": str,
     },
@@ -52,6 +53,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "scene": str, "noise": _NUMBER, "size": int, "method": str, "realisations": int, "rms": _MAYBE,
         "rms_found": _MAYBE, "lost": _MAYBE, "ms": _MAYBE, "ratio": _MAYBE, "note": str,
     },
+    "limits": {"what": str, "case": str, "value": _MAYBE, "unit": str, "realisations": int, "note": str},
     "spectra": {
         "what": str, "method": str, "snr": _NUMBER, "spectra": int, "pixels": int, "templates": int, "scatter": _MAYBE,
         "claimed": _MAYBE, "pull": _MAYBE, "lost": _MAYBE, "seconds": _MAYBE, "megabytes": _MAYBE, "note": str,

@@ -56,6 +56,10 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ("claimed", "claimed, km/s", ".1f"), ("pull", "pull", ".2f"), ("lost", "lost", ".3f"),
         ("seconds", "s", ".0f"), ("megabytes", "MB", ".0f"), ("note", "", ""),
     ),
+    "limits": (
+        ("what", "what", ""), ("case", "case", ""), ("value", "value", ".5f"), ("unit", "unit", ""),
+        ("realisations", "realisations", ""), ("note", "", ""),
+    ),
     "faint": (
         ("scene", "scene", ""), ("snr", "S/N", "g"), ("frames", "frames", ""), ("method", "method", ""),
         ("rms", "rms, px", ".4f"), ("rms_over_bound", "rms / bound", ".2f"), ("lost", "lost", ".3f"),

@@ -21,7 +21,7 @@ if str(ROOT) not in sys.path:
 
 # ruff: isort: off
 from benchmarks import accuracy, calibration, claims, clock, compare, faint, gpu, peers, quotes, record  # noqa: E402
-from benchmarks import report, scaling, spectra, speed, systems, tables  # noqa: E402
+from benchmarks import limits, report, scaling, spectra, speed, systems, tables  # noqa: E402
 from benchmarks.__main__ import main as command  # noqa: E402
 from benchmarks.peers import METHODS, Answer, Method, Pair  # noqa: E402
 # ruff: isort: on
@@ -239,6 +239,12 @@ def records():
             for row in accuracy.cell([*methods, *systems.SYSTEMS[-2:]], "stars", 0.1, 32, 2)
         ],
         "faint": [row for count in (3, 5) for row in faint.cell("periodic", 1.0, count, 2, size=16)],
+        "limits": [
+            limits.interpolation(1.0, 1, 32),
+            limits.small(16, "white", 2),
+            limits.undersampled("real: aia_171.fits", given=True, size=32, count=1),
+            limits.pair_bias(0.1, fit_scale=True, scenes=1, count=3),
+        ],
         "spectra": [*spectra.errors(10, 200, 3), *spectra.batch(4, 300, 2)],
     }  # fmt: skip
     return {part: record.new(part, found, quick=True, seeds=[0]) for part, found in rows.items()}
