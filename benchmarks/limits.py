@@ -18,7 +18,6 @@ Row = dict[str, Any]
 SEED = 20260121
 _OVERLAP = METHODS[0]
 _BORDER = 4  # pixels that interpolation is not good for
-_NO_ERR = "no errors given"
 
 
 def rows(quick: bool) -> list[Row]:
@@ -78,8 +77,8 @@ def undersampled(scene: str, given: bool, size: int, count: int) -> Row:
         pair = drawn.pair if given else drawn.pair._replace(moving_err=None)
         found = answer(_OVERLAP, imreg_xp, pair)
         made.append(found.shift - drawn.truth if isinstance(found, Answer) else np.full(2, np.nan))
-    case = f"{scene}, {'moving_err alone' if given else _NO_ERR}"
-    return _row("undersampled", case, np.sqrt(np.nanmean(np.square(made))), "pixels", count)
+    row = _row("undersampled", scene, np.sqrt(np.nanmean(np.square(made))), "pixels", count)
+    return {**row, "errors": "moving_err alone" if given else "none given"}
 
 
 def pair_bias(noise: float, fit_scale: bool, scenes: int, count: int) -> Row:

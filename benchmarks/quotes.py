@@ -1,7 +1,7 @@
 """Figures quoted in texts: each says in a comment which row of which JSON file it comes from.
 
 The comment stands in the text that quotes it, ``<!-- bench: ... -->`` in Markdown, ``.. bench: ...`` in
-reStructuredText, ``# bench: ...`` in a Python file whose docstrings quote it, on one line::
+reStructuredText, on one line; those of the docstrings of the package are in ``quoted.txt``::
 
     bench: 2.1 = speed.json; kind=stack; method=imreg_xp, wrap; dtype=float32; threads=1; ratio
     bench: 0.025 >= limits.json; what=undersampled; value
@@ -24,18 +24,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["docstrings", "unfounded"]
+__all__ = ["docstrings", "quoted", "unfounded"]
 
 Row = dict[str, Any]
 
 _MARK = re.compile(
-    r"(?:<!--|^\.\.|^\s*#)\s*bench:\s*(?P<said>[^=<>\n]+?)\s*(?P<sign>=|>=|<=)\s*(?P<source>[^\n]*?)\s*(?:-->|$)",
+    r"(?:<!--|^\.\.)\s*bench:\s*(?P<said>[^=<>\n]+?)\s*(?P<sign>=|>=|<=)\s*(?P<source>[^\n]*?)\s*(?:-->|$)",
     re.MULTILINE,
 )
 # what reads like a result of a benchmark
 _CLAIM = re.compile(
     r"(?<![\w.\-^/])(?P<said>\d+\.\d+(?:e-?\d+)?(?![\w.]*\.\w)|\d+e-\d+"
-    r"|\d+(?=\s*(?:%|×|(?:x|times|ms|µs|seconds|MB|GB)\b)))"
+    r"|\d+(?=\s*(?:%|×|(?:x|times|ms|µs|seconds|MB|GB)\b)(?!\s*\d)))"
 )
 # what is no prose: code, its output, roles and names, tables made from the files, addresses
 _CODE = re.compile(
@@ -45,11 +45,17 @@ _CODE = re.compile(
 )
 
 
-def docstrings(source: str) -> str:
+def docstrings(path: Path, root: Path) -> str:
     """Return the docstrings of a Python file, and the comments that say where their figures are from."""
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module
-    found = [ast.get_docstring(node) or "" for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)]
-    return "\n\n".join([*found, *(mark[0] for mark in _MARK.finditer(source))])
+    found = [ast.get_docstring(node) or "" for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, kinds)]
+    return "\n\n".join([*found, *(f".. bench: {source}" for file, source in quoted() if root / file == path)])
+
+
+def quoted() -> list[tuple[str, str]]:
+    """Return the lines of ``quoted.txt``: the file that quotes, and what a comment in it would say."""
+    lines = Path(__file__).with_name("quoted.txt").read_text().splitlines()
+    return [tuple(line.split(": ", 1)) for line in lines if line and not line.startswith("#")]
 
 
 def unfounded(text: str, folder: Path) -> list[str]:

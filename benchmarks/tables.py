@@ -57,8 +57,8 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ("seconds", "s", ".0f"), ("megabytes", "MB", ".0f"), ("note", "", ""),
     ),
     "limits": (
-        ("what", "what", ""), ("case", "case", ""), ("value", "value", ".5f"), ("unit", "unit", ""),
-        ("realisations", "realisations", ""), ("note", "", ""),
+        ("what", "what", ""), ("case", "case", ""), ("errors", "errors", ""), ("value", "value", ".5f"),
+        ("unit", "unit", ""), ("realisations", "realisations", ""), ("note", "", ""),
     ),
     "faint": (
         ("scene", "scene", ""), ("snr", "S/N", "g"), ("frames", "frames", ""), ("method", "method", ""),

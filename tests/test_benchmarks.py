@@ -21,7 +21,7 @@ if str(ROOT) not in sys.path:
 
 # ruff: isort: off
 from benchmarks import accuracy, calibration, claims, clock, compare, faint, gpu, peers, quotes, record  # noqa: E402
-from benchmarks import limits, report, scaling, spectra, speed, systems, tables  # noqa: E402
+from benchmarks import limits, pages, report, scaling, spectra, speed, systems, tables  # noqa: E402
 from benchmarks.__main__ import main as command  # noqa: E402
 from benchmarks.peers import METHODS, Answer, Method, Pair  # noqa: E402
 # ruff: isort: on
@@ -362,10 +362,30 @@ def test_quoted_figures_are_in_the_files(path):
     assert quotes.unfounded(path.read_text(), record.FOLDER) == []
 
 
+MODULES = sorted((ROOT / "imreg_xp").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_figures_in_docstrings_are_in_the_files(path):
+    assert quotes.unfounded(quotes.docstrings(path, ROOT), record.FOLDER) == []
+
+
+def test_sources_of_docstrings_are_of_files_that_exist():
+    assert {ROOT / file for file, _ in quotes.quoted()} <= set(MODULES)
+
+
 def test_the_page_is_what_the_files_say():
     found = report.records(record.FOLDER)
     assert set(found) == set(record.ROWS)
     assert report.page(found, record.FOLDER.name) == PAGE.read_text()
+
+
+def test_tables_in_other_pages_are_what_the_files_say():
+    blocks = report.blocks(report.records(record.FOLDER))
+    texts = [path.read_text() for path in TEXTS]
+    assert {name for text in texts for name in pages.places(text)} == set(blocks)
+    for text in texts:
+        assert pages.filled(text, blocks) == text
 
 
 @pytest.mark.parametrize(
@@ -378,6 +398,16 @@ def test_the_page_is_what_the_files_say():
         ("It takes 3 ms.", 1),
         ("It takes 2.2 times the FFTs.\n<!-- bench: 2.2 = a.json; method=x, y; size=8; ratio -->", 1),
         ("It takes 2.1 times the FFTs.\n<!-- bench: 2.1 = a.json; method=x, y; ratio -->", 1),
+        ("The bias is 2.1 pixels.", 1),
+        ("A bias of 2e-4 pixels.", 1),
+        ("10 % are lost.", 1),
+        ("10 % are lost.\n<!-- bench: 10 = given -->", 0),
+        ("Up to 2.2.\n<!-- bench: 2.2 >= a.json; method=x*; ratio -->", 0),
+        ("Up to 2.1.\n<!-- bench: 2.1 >= a.json; method=x*; ratio -->", 1),
+        ("Up to 5.1.\n<!-- bench: 5.1 >= a.json; method=x*; ratio -->", 1),
+        ("At least 2.1.\n<!-- bench: 2.1 <= a.json; method=x*; ratio -->", 0),
+        ("At least 2.2.\n<!-- bench: 2.2 <= a.json; method=x*; ratio -->", 1),
+        ("`f(2.1)` and\n\n```python\n>>> 2.1\n2.1\n\n```\n", 0),
         ("It takes 2.1 times the FFTs.\n<!-- bench: 2.1 = b.json; method=x, y; size=8; ratio -->", 1),
         ("Nothing.\n<!-- bench: 2.1 = a.json; method=x, y; size=8; ratio -->", 1),
     ],
