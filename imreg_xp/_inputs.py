@@ -52,7 +52,7 @@ def image_pair(
     """Check two images with their errors and masks; return them with a flat batch, and the batch shape.
 
     Periodic images without masks are worth waiting for an accelerator to say whether all pixels are finite, if that is
-    not `known`: the estimator that weighs every pixel takes ten times as long.
+    not `known`: the estimator that weighs every pixel takes far longer.
     """
     if not (ndim in (1, 2, 3) and isinstance(ndim, Integral)):
         msg = f"`ndim` must be 1, 2 or 3, got {ndim!r}"

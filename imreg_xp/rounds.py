@@ -17,7 +17,7 @@ from .coadds import mean_of_others, sums
 from .frames import Block, Frames
 from .registration import arrays_in, checked, register
 
-__all__ = ["jointly", "on_image", "on_mean"]
+__all__ = ["jointly", "on_frame", "on_image", "on_mean"]
 
 _ROUNDS = 3  # of registering on the mean
 _MOST_ROUNDS = 12  # of the joint estimate
@@ -97,11 +97,24 @@ class _Look:
         return Known(True, (None if mean is None else mean[0, ...], rows))
 
 
+def on_frame(index: int, stack: Frames, options: dict[str, Any], advance: _Advance) -> Registration:
+    """Register all frames on one of them, which has noise as they have."""
+    rows = (index, index + 1)
+    block = Block(stack.rows(stack.source, *rows), *rows)
+    err = options["moving_err"]
+    if options["reference_err"] is None and err is not None:
+        own = stack.per_frame(err, block)
+        options = {**options, "reference_err": own if own is err else own[0, ...]}
+    return on_image(block.images[0, ...], stack, options, advance)
+
+
 def on_mean(stack: Frames, options: dict[str, Any], advance: _Advance, *, xp: Namespace) -> Registration:
     """Register each frame on the mean of all others, some times over."""
-    result = on_image(_first_usable(stack, options), stack, options, advance)
+    result = on_frame(_first_usable(stack, options), stack, options, advance)
     for _ in range(_ROUNDS):
         others = _Others(stack, result, None, wrap=options["boundary"] == "wrap", xp=xp)
+        if options["moving_err"] is not None:
+            options = {**options, "reference_err": others.noise(xp=xp)}
         result = on_image(others, stack, options, advance)
     return result
 
@@ -109,14 +122,14 @@ def on_mean(stack: Frames, options: dict[str, Any], advance: _Advance, *, xp: Na
 def jointly(stack: Frames, options: dict[str, Any], advance: _Advance, *, xp: Namespace) -> Registration:
     """Register each frame on the mean of all others, weighted by its noise, until nothing moves."""
     wrap = options["boundary"] == "wrap"
-    result = on_image(_first_usable(stack, options), stack, options, advance)
+    result = on_frame(_first_usable(stack, options), stack, options, advance)
     # the errors on one frame say nothing of that frame itself
     weights = xp.astype(result.status == 0, result.shift.dtype)
     for _ in range(_MOST_ROUNDS):
         total = xp.sum(weights)
         rest = 1 - weights / xp.where(total > 0, total, xp.ones_like(total))
         others = _Others(stack, result, weights, wrap=wrap, xp=xp)
-        if wrap:
+        if wrap or options["moving_err"] is not None:
             options = {**options, "reference_err": others.noise(xp=xp)}
         found = on_image(others, stack, options, advance)
         step = rest[:, None] * (found.shift - result.shift)
@@ -159,16 +172,14 @@ def _inverse(x: Array, *, xp: Namespace) -> Array:
     return xp.where(good, 1 / xp.where(good, x, xp.ones_like(x)), xp.zeros_like(x))
 
 
-def _first_usable(stack: Frames, options: dict[str, Any]) -> Array:
-    """Return the first frame that can be registered on itself, or the first if there is none."""
-    start = 0
+def _first_usable(stack: Frames, options: dict[str, Any]) -> int:
+    """Return which frame is the first that can be registered on itself, 0 if there is none."""
     for block in stack:
         here = {k: stack.per_frame(x, block) if k.startswith("moving") else x for k, x in options.items()}
         status = to_host(register(block.images, block.images, ndim=block.images.ndim - 1, **here).status)[0]
         if np.any(status[: block.size] == 0):
-            start = block.start + int(np.argmax(status == 0))
-            break
-    return stack.rows(stack.source, start, start + 1)[0, ...]
+            return block.start + int(np.argmax(status == 0))
+    return 0
 
 
 def _without(result: Registration, failed: Array, *, xp: Namespace) -> Registration:
