@@ -4,22 +4,51 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 from ._array import Array, array_namespace, as_images
 from ._engine import solve
 from ._engine.resample import shifted
-from ._engine.result import Registration
+from ._engine.result import Registration, SimilarityRegistration
 from ._inputs import choose, image_pair, one_image, unflatten
 from .fft_tools.shift import as_array_or_none, fourier_shift, per_item_shift
 
 __all__ = ["apply_shift", "fourier_shift", "register", "registered"]
 
 
+class _Options(TypedDict, total=False):
+    """What `register` takes with any model."""
+
+    reference_err: Any
+    moving_err: Any
+    reference_valid: Array | None
+    moving_valid: Array | None
+    boundary: Literal["overlap", "wrap"]
+    fit_scale: bool
+    fit_background: bool
+    noise: Literal["correlated", "white"]
+    max_shift: float | Sequence[float] | None
+    min_overlap: float
+    ndim: int
+
+
+@overload
+def register(
+    reference: Array, moving: Array, *, model: Literal["shift"] = ..., **options: Unpack[_Options]
+) -> Registration: ...
+
+
+@overload
+def register(
+    reference: Array, moving: Array, *, model: Literal["rigid", "similarity"], **options: Unpack[_Options]
+) -> SimilarityRegistration: ...
+
+
 def register(
     reference: Array,
     moving: Array,
     *,
+    model: Literal["shift", "rigid", "similarity"] = "shift",
     reference_err: Any = None,
     moving_err: Any = None,
     reference_valid: Array | None = None,
@@ -31,16 +60,21 @@ def register(
     max_shift: float | Sequence[float] | None = None,
     min_overlap: float = 0.3,
     ndim: int = 2,
-) -> Registration:
-    r"""Measure the sub-pixel shift between images of the same scene, with its errors.
+) -> Registration | SimilarityRegistration:
+    r"""Measure the sub-pixel shift between images of the same scene, and their rotation and magnification, with errors.
 
     The model is :math:`m(x) = s\, r(x + \mathrm{shift}) + b + \mathrm{noise}`, r the reference and m the moving image.
+    With rotation it is :math:`m(x) = s\, r(c + \mu R(\theta)(x - c) + \mathrm{shift}) + b + \mathrm{noise}`, see
+    `SimilarityRegistration`.
 
     Parameters
     ----------
     reference, moving : array (..., image axes)
         Real images. Leading axes broadcast against each other; with ``boundary="overlap"`` the images may differ in
         size (the shift is then between their pixels (0, 0)).
+    model : {"shift", "rigid", "similarity"}
+        "rigid": the angle is free too, any; "similarity": and the magnification, from 0.5 to 2. Of two image axes, with
+        ``boundary="overlap"``.
     reference_err, moving_err : number or array, optional
         1 sigma noise per pixel, in units of the image. Without `moving_err` the noise level is estimated from the
         residuals; with `moving_err` alone the reference counts as free of noise. With `reference_err` and uniform noise
@@ -64,7 +98,7 @@ def register(
 
     Returns
     -------
-    Registration
+    Registration, or SimilarityRegistration unless the model is "shift"
         Arrays of the inputs' library, device and batch shape. `shift` is in pixels, array-axis order, and is what to
         apply to `moving` so that it matches `reference`. An item that cannot be aligned has NaN and its `status`.
 
@@ -74,7 +108,7 @@ def register(
         Not arrays, boolean or complex images, several array libraries or devices.
     ValueError
         Shapes that do not match, image axes of 1 pixel, unknown options, errors that are not positive, a `max_shift`
-        larger than the image.
+        larger than the image; a rotation with ``boundary="wrap"`` or `ndim` other than 2.
 
     Notes
     -----
@@ -92,6 +126,8 @@ def register(
     Guizar-Sicairos et al. 2008, doi:10.1364/OL.33.000156; Padfield 2012, doi:10.1109/TIP.2011.2181402;
     Hannan & Thomson 1973, doi:10.2307/2334540.
     """
+    if model != "shift":
+        _check_model(model, boundary, ndim)
     options = {
         "reference_err": reference_err,
         "moving_err": moving_err,
@@ -104,7 +140,21 @@ def register(
         "max_shift": max_shift,
         "min_overlap": min_overlap,
     }
+    if model != "shift":
+        raise NotImplementedError
     return registered(reference, moving, options, ndim=ndim)
+
+
+def _check_model(model: str, boundary: str, ndim: int) -> None:
+    if model not in ("rigid", "similarity"):
+        msg = f"`model` must be one of ('shift', 'rigid', 'similarity'), got {model!r}"
+        raise ValueError(msg)
+    if boundary == "wrap":
+        msg = f"`boundary` must be 'overlap' with model={model!r}: periodic images do not stay so when turned"
+        raise ValueError(msg)
+    if ndim != 2:
+        msg = f"`ndim` must be 2 with model={model!r}, got {ndim!r}"
+        raise ValueError(msg)
 
 
 def registered(

@@ -12,7 +12,7 @@ from .._array import Array, Namespace
 from .._static import table
 from .problem import Norm
 
-__all__ = ["Registration", "Status", "finish"]
+__all__ = ["Registration", "SimilarityRegistration", "Status", "finish"]
 
 _STEP = 0.01  # pixels: a last step beyond this and beyond a tenth of the error is not convergence
 _STEP_IN_ERRORS = 0.1
@@ -54,6 +54,46 @@ class Registration(NamedTuple):
     """(...) degrees of freedom: pixels used minus parameters fitted."""
     overlap: Array
     """(...) pixels used as a fraction of the smaller image."""
+    status: Array
+    """(...) int32, flags of `Status`; 0 is success. Where it is not 0, the other fields are NaN."""
+
+
+class SimilarityRegistration(NamedTuple):
+    r"""The result of `register` with rotation: arrays of the input's library and device, with its batch shape in front.
+
+    What to apply to `moving` so that it matches `reference` is, in array-axis order (y, x) and pixels,
+
+    .. math:: x_{ref} = c + \mu R(\theta)\, (x_{mov} - c) + \mathrm{shift}, \qquad
+              R = \begin{pmatrix} \cos\theta & \sin\theta \\ -\sin\theta & \cos\theta \end{pmatrix}
+
+    with c = (n - 1) / 2 the centre of the reference image of n pixels, :math:`\theta` the angle and :math:`\mu` the
+    magnification. The model is ``moving(x_mov) = scale * reference(x_ref) + background + noise``.
+    """
+
+    shift: Array
+    """(..., 2) pixels, array-axis order; with no rotation and a magnification of 1 it is `Registration.shift`."""
+    shift_err: Array
+    """(..., 2) marginal 1 sigma of `shift`."""
+    angle: Array
+    """(...) degrees in (-180, 180], positive from the last axis (+x) towards the axis before it (+y)."""
+    angle_err: Array
+    """(...) marginal 1 sigma of `angle`, degrees."""
+    magnification: Array
+    """(...) length in the reference over length in `moving`; exactly 1 with ``model="rigid"``."""
+    magnification_err: Array
+    """(...) marginal 1 sigma of `magnification`, 0 where that is fixed."""
+    covariance: Array
+    """(..., 4, 4) of shift (2), angle and magnification; rows and columns of what is fixed are 0."""
+    scale: Array
+    """(...) gain of `moving` relative to `reference`."""
+    background: Array
+    """(...) offset of `moving` relative to the scaled reference, in its units."""
+    chi2: Array
+    """(...) chi² at the minimum; equal to `dof` where the noise level was estimated."""
+    dof: Array
+    """(...) degrees of freedom: pixels used minus parameters fitted."""
+    overlap: Array
+    """(...) pixels of `moving` used, as a fraction of the smaller image."""
     status: Array
     """(...) int32, flags of `Status`; 0 is success. Where it is not 0, the other fields are NaN."""
 
