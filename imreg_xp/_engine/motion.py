@@ -58,10 +58,13 @@ def affine(
     ]
 
 
-def places(motion: Motion, centre: Sequence[float], shape: Sequence[int], *, xp: Namespace) -> list[Array]:
-    """Return where the pixels of a moving image of `shape` lie in the reference, per axis (batch, *shape)."""
+def places(
+    motion: Motion, centre: Sequence[float], shape: Sequence[int], *, margin: int = 0, xp: Namespace
+) -> list[Array]:
+    """Return where the pixels of a moving image, and of a margin around it, lie in the reference, per axis."""
     linear = linear_part(motion, xp=xp)
-    return affine(linear, [_vector(motion, linear, centre, axis) for axis in range(2)], shape, xp=xp)
+    vector = [_vector(motion, linear, centre, axis) - margin * sum(linear[axis]) for axis in range(2)]
+    return affine(linear, vector, [n + 2 * margin for n in shape], xp=xp)
 
 
 def matrix_of(motion: Motion, centre: Sequence[float], *, xp: Namespace) -> Array:

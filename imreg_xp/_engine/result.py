@@ -10,9 +10,12 @@ import numpy as np
 
 from .._array import Array, Namespace
 from .._static import table
+from .motion import Motion
 from .problem import Norm
 
-__all__ = ["Registration", "SimilarityRegistration", "Status", "finish"]
+__all__ = ["MAGNIFICATIONS", "Registration", "SimilarityRegistration", "Status", "finish", "finish_similarity"]
+
+MAGNIFICATIONS = (0.5, 2.0)  # that are looked for
 
 _STEP = 0.01  # pixels: a last step beyond this and beyond a tenth of the error is not convergence
 _STEP_IN_ERRORS = 0.1
@@ -118,25 +121,92 @@ def finish(
 
     `offset` is how far `moving` lies from the reference, `step` the last correction of it.
     """
+    far = table(np.asarray, tuple(limits), dtype=offset.dtype, like=offset, xp=xp)
+    beyond = xp.any(abs(offset) > far, axis=-1)
+    error, status = _judged(step, _STEP, covariance, scale, beyond, flags, xp=xp)
+    scale, level = _in_units(scale, background, norms)
+    numbers = [-offset, error, covariance, scale, level, chi2, dof, overlap]
+    return Registration._make([*_only_good(numbers, status, dtype, xp=xp), status])
+
+
+def finish_similarity(
+    motion: Motion,
+    step: Array,
+    covariance: Array,
+    *,
+    free: tuple[int, ...],
+    arm: float,
+    scale: Array,
+    background: Array,
+    chi2: Array,
+    dof: Array,
+    overlap: Array,
+    flags: dict[Status, Array],
+    norms: tuple[Norm, Norm],
+    limits: tuple[float, ...],
+    dtype: Any,
+    xp: Namespace,
+) -> SimilarityRegistration:
+    """Bring the fit of normalised images to the units of the images, and failed items to NaN and their flags.
+
+    `step` is the last correction of the `free` parameters; a unit of angle or magnification moves pixels by `arm`.
+    """
+    shift, angle, magnification = motion
+    step_limit = table(_least_steps, free, arm, dtype=step.dtype, like=step, xp=xp)
+    far = table(np.asarray, tuple(limits), dtype=shift.dtype, like=shift, xp=xp)
+    low, high = MAGNIFICATIONS
+    beyond = xp.any(abs(shift) > far, axis=-1) | (magnification < low) | (magnification > high)
+    _, status = _judged(step, step_limit, covariance, scale, beyond, flags, xp=xp)
+    placed = table(_placed, free, dtype=step.dtype, like=step, xp=xp)
+    covariance = xp.matmul(xp.matmul(placed, covariance), xp.matrix_transpose(placed))
+    error = xp.sqrt(xp.maximum(xp.linalg.diagonal(covariance), 0.0))
+    degrees = angle * (180 / math.pi)
+    degrees = degrees - 360 * xp.ceil((degrees - 180) / 360)
+    scale, level = _in_units(scale, background, norms)
+    numbers = [shift, error[:, :2], degrees, error[:, 2], magnification, error[:, 3], covariance, scale, level]
+    return SimilarityRegistration._make([*_only_good([*numbers, chi2, dof, overlap], status, dtype, xp=xp), status])
+
+
+def _least_steps(free: tuple[int, ...], arm: float) -> np.ndarray:
+    return np.asarray([_STEP if i < 2 else _STEP / arm for i in free])
+
+
+def _placed(free: tuple[int, ...]) -> np.ndarray:
+    """Return what lays the covariance of the free parameters into that of all four, the angle in degrees."""
+    return np.diag([1.0, 1.0, 180 / math.pi, 1.0])[:, list(free)]
+
+
+def _judged(
+    step: Array,
+    least: Any,
+    covariance: Array,
+    scale: Array,
+    beyond: Array,
+    flags: dict[Status, Array],
+    *,
+    xp: Namespace,
+) -> tuple[Array, Array]:
+    """Return the errors and the status; a `step` above `least` and above a tenth of the error is not convergence."""
     variance = xp.linalg.diagonal(covariance)
     ok = xp.all(variance >= 0, axis=-1) & xp.isfinite(scale + xp.sum(variance, axis=-1))
     error = xp.sqrt(xp.maximum(variance, 0.0))
-    still_moving = xp.any(abs(step) > xp.maximum(_STEP_IN_ERRORS * error, _STEP), axis=-1)
-    far = table(np.asarray, tuple(limits), dtype=offset.dtype, like=offset, xp=xp)
+    still_moving = xp.any(abs(step) > xp.maximum(_STEP_IN_ERRORS * error, least), axis=-1)
     few = flags[Status.TOO_FEW_VALID]
     # no pixels are no flat image, and what cannot be aligned at all says that alone
     flat = flags[Status.FLAT_IMAGE] & ~few
     raised = {
         Status.NOT_CONVERGED: flags[Status.NOT_CONVERGED] | still_moving | ~ok,
-        Status.SEARCH_BORDER: flags[Status.SEARCH_BORDER] | xp.any(abs(offset) > far, axis=-1),
+        Status.SEARCH_BORDER: flags[Status.SEARCH_BORDER] | beyond,
     }
     fitted = sum(flag.value * xp.astype(where, xp.int32) for flag, where in raised.items())
-    status = xp.where(few, Status.TOO_FEW_VALID.value, xp.where(flat, Status.FLAT_IMAGE.value, fitted))
+    return error, xp.where(few, Status.TOO_FEW_VALID.value, xp.where(flat, Status.FLAT_IMAGE.value, fitted))
+
+
+def _in_units(scale: Array, background: Array, norms: tuple[Norm, Norm]) -> tuple[Array, Array]:
+    """Return gain and background in the units of the images."""
     mean_r, top_r, mean_m, top_m = norms[0].mean, norms[0].top, norms[1].mean, norms[1].top
     scale = scale * top_m / top_r
-    level = mean_m + top_m * background - scale * mean_r
-    numbers = [-offset, error, covariance, scale, level, chi2, dof, overlap]
-    return Registration._make([*_only_good(numbers, status, dtype, xp=xp), status])
+    return scale, mean_m + top_m * background - scale * mean_r
 
 
 def _only_good(numbers: list[Array], status: Array, dtype: Any, *, xp: Namespace) -> list[Array]:
