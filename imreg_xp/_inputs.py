@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Integral
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from ._array import (
     Array,
@@ -20,10 +20,11 @@ from ._array import (
 )
 from ._batch import as_batch, broadcast_batch
 from ._engine.problem import Options, Side, over_image
-from ._engine.result import Registration
+from ._engine.result import Registration, SimilarityRegistration
 
 __all__ = ["choose", "image_pair", "one_image", "shift_limits", "unflatten"]
 
+_Result = TypeVar("_Result", Registration, SimilarityRegistration)
 _HOPELESS = 30.0  # errors this many times the typical one mark bad pixels: together such pixels weigh nothing
 
 
@@ -203,14 +204,13 @@ def _sane(err: Array, good: Array, *, xp: Namespace) -> Array:
     return xp.where(good, err, xp.where(mean > 0, mean, xp.ones_like(mean)))
 
 
-def unflatten(result: Registration, lead: tuple[int, ...], *, xp: Namespace) -> Registration:
+def unflatten(result: _Result, lead: tuple[int, ...], *, xp: Namespace) -> _Result:
     """Give the fields of a flat batch (or of one item for all) the batch shape back."""
     size = math.prod(lead)
 
     def shaped(x: Array) -> Array:
-        rest = x.shape[1:]
         if x.shape[0] != size:
-            x = xp.broadcast_to(x, (size, *rest))
-        return xp.reshape(x, (*lead, *rest))
+            x = xp.broadcast_to(x, (size, *x.shape[1:]))
+        return xp.reshape(x, (*lead, *x.shape[1:]))
 
-    return Registration(*(shaped(field) for field in result))
+    return type(result)(*(shaped(field) for field in result))

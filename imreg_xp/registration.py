@@ -6,14 +6,19 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal, TypedDict, Unpack, overload
 
-from ._array import Array, array_namespace, as_images
+from ._array import Array, Namespace, array_namespace, as_images
 from ._engine import solve
+from ._engine.logpolar import Known
+from ._engine.problem import Options, Side
 from ._engine.resample import shifted
 from ._engine.result import Registration, SimilarityRegistration
+from ._engine.similar import solve_similarity
 from ._inputs import choose, image_pair, one_image, unflatten
 from .fft_tools.shift import as_array_or_none, fourier_shift, per_item_shift
 
-__all__ = ["apply_shift", "fourier_shift", "register", "registered"]
+__all__ = ["apply_shift", "fourier_shift", "register", "registered", "registered_with_rotation"]
+
+_ARRAYS = ("reference_err", "moving_err", "reference_valid", "moving_valid")
 
 
 class _Options(TypedDict, total=False):
@@ -141,7 +146,9 @@ def register(
         "min_overlap": min_overlap,
     }
     if model != "shift":
-        raise NotImplementedError
+        free = (0, 1, 2) if model == "rigid" else (0, 1, 2, 3)
+        known = Known(None, (1.0, 0.0) if model == "rigid" else None)
+        return registered_with_rotation(reference, moving, options, known, free)
     return registered(reference, moving, options, ndim=ndim)
 
 
@@ -161,13 +168,28 @@ def registered(
     reference: Array, moving: Array, options: dict[str, Any], *, ndim: int, finite: bool | None = None
 ) -> Registration:
     """Register as `register` does with these options; `finite` tells whether all pixels are known to be."""
-    arrays = ("reference_err", "moving_err", "reference_valid", "moving_valid")
-    given = {name: options[name] for name in arrays}
-    xp = array_namespace(reference=reference, moving=moving, optional=given)
+    xp = array_namespace(reference=reference, moving=moving, optional={name: options[name] for name in _ARRAYS})
+    sides, chosen, lead = _problem((reference, moving), options, ndim, finite, xp=xp)
+    return unflatten(solve(*sides, chosen, xp=xp), lead, xp=xp)
+
+
+def registered_with_rotation(
+    reference: Array, moving: Array, options: dict[str, Any], known: Known, free: tuple[int, ...]
+) -> SimilarityRegistration:
+    """Register as `register` does with rotation and these options; see the engine for what is known and free."""
+    xp = array_namespace(reference=reference, moving=moving, optional={name: options[name] for name in _ARRAYS})
+    sides, chosen, lead = _problem((reference, moving), options, 2, None, xp=xp)
+    return unflatten(solve_similarity(*sides, chosen, known=known, free=free, xp=xp), lead, xp=xp)
+
+
+def _problem(
+    images: tuple[Array, Array], options: dict[str, Any], ndim: int, finite: bool | None, *, xp: Namespace
+) -> tuple[tuple[Side, Side], Options, tuple[int, ...]]:
+    """Check images and options; return them with a flat batch, and the batch shape."""
     sides, lead = image_pair(
-        (reference, moving),
-        errors=(given["reference_err"], given["moving_err"]),
-        valid=(given["reference_valid"], given["moving_valid"]),
+        images,
+        errors=(options["reference_err"], options["moving_err"]),
+        valid=(options["reference_valid"], options["moving_valid"]),
         names=("reference", "moving"),
         same_shape=options["boundary"] == "wrap",
         ndim=ndim,
@@ -182,7 +204,7 @@ def registered(
         max_shift=options["max_shift"],
         min_overlap=options["min_overlap"],
     )
-    return unflatten(solve(*sides, chosen, xp=xp), lead, xp=xp)
+    return sides, chosen, lead
 
 
 def apply_shift(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from .._array import Array, Namespace, device_of
 from ..fft_tools._dft import rfft
 from ._linalg import inverse, symmetric
-from .coarse import bin_down, search
+from .coarse import binned, search
 from .extend import footprint, make_field, roll, soft_window
 from .noise import score_covariance
 from .problem import Norm, Options, Side, column, inner, normalised, over_image, precision
@@ -32,7 +31,7 @@ def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> 
     factors = [min(4, max(1, min(a, b) // 128)) for a, b in zip(n_r, n_m, strict=True)]
     # one dimension costs little, and its lines would drown
     factors = factors if len(n_m) > 1 else [1]
-    small_r, small_m = (_binned(side, factors, xp=xp) for side in (reference, moving))
+    small_r, small_m = (binned(side, factors, xp=xp) for side in (reference, moving))
     coarse = search(
         small_r.image,
         precision(small_r, xp=xp),
@@ -68,21 +67,6 @@ def _steps(
     for _ in range(steps - 1):
         offset = offset + newton_step(frozen, offset, options, xp=xp)
     return frozen, offset
-
-
-def _binned(side: Side, factors: Sequence[int], *, xp: Namespace) -> Side:
-    """Return the image in blocks of `factors` pixels; a block is valid if half of its best possible weight is."""
-    if max(factors) == 1:
-        return side
-    w = precision(side, xp=xp)
-    image, weight = bin_down(side.image, w, factors, xp=xp)
-    err = None
-    if side.err is not None and side.err.ndim > 1:
-        err = 1 / xp.sqrt(xp.where(weight > 0, weight, xp.ones_like(weight)))
-        valid = weight > 0
-    else:
-        valid = weight > 0.5
-    return Side(image, None if side.valid is None else valid, err)
 
 
 def _freeze(
