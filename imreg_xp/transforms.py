@@ -8,9 +8,9 @@ from typing import Any
 
 from ._array import Array, Namespace, accumulator_dtype, array_namespace, as_images, is_number
 from ._batch import as_batch, broadcast_batch
-from ._engine.motion import Motion, affine, centre_of, matrix_of
+from ._engine.motion import Motion, centre_of, matrix_of
 from ._engine.result import Registration, SimilarityRegistration
-from ._engine.warp import resampled
+from ._engine.warp import transformed
 from ._inputs import one_image
 
 __all__ = ["apply_transform"]
@@ -75,11 +75,7 @@ def apply_transform(
     masked = {} if valid is None else {"valid": tuple(valid.shape[:-2])}
     lead = broadcast_batch({"image": tuple(image.shape[:-2]), "transform": tuple(matrix.shape[:-2]), **masked})
     side = one_image(image, None, valid, lead, 2, names=("image", "err", "valid"), xp=xp)
-    linear, vector = _backwards(as_batch(matrix, lead, 2, xp=xp), xp=xp)
-    # an image per transform, or one for all of them
-    size = max(math.prod(lead) if side.image.shape[0] > 1 else 1, vector[0].shape[0])
-    points = [xp.broadcast_to(x, (size, *out)) for x in affine(linear, vector, out, xp=xp)]
-    moved = resampled(side.image, side.valid, points, fill, xp=xp)
+    moved = transformed(side, as_batch(matrix, lead, 2, xp=xp), out, fill, xp=xp)
     return xp.reshape(xp.broadcast_to(moved, (math.prod(lead), *out)), (*lead, *out))
 
 
@@ -115,12 +111,3 @@ def _matrix(transform: Any, centre: tuple[float, ...], like: Array, *, xp: Names
         msg = f"`transform` must be matrices (..., 3, 3), got shape {tuple(transform.shape)}"
         raise ValueError(msg)
     return xp.astype(transform, acc)[..., :2, :]
-
-
-def _backwards(matrix: Array, *, xp: Namespace) -> tuple[list[list[Array]], list[Array]]:
-    """Return linear part and vector, (batch,) each, of the inverse of (batch, 2, 3); NaN where there is none."""
-    (a, b, u), (c, d, v) = ([matrix[:, i, j] for j in range(3)] for i in range(2))
-    determinant = a * d - b * c
-    unit = 1 / xp.where(determinant == 0, math.nan, determinant)
-    linear = [[d * unit, -b * unit], [-c * unit, a * unit]]
-    return linear, [-(row[0] * u + row[1] * v) for row in linear]

@@ -93,7 +93,7 @@ def _magnitudes(side: Side, axes: _Axes, *, xp: Namespace) -> Array:
         window = window * xp.reshape(sine, along(n=n, axis=axis, ndim=ndim))
     mean = xp.sum(x * window, axis=over_image(x), keepdims=True) / xp.sum(window)
     f = rfft((x - mean) * window, ndim, xp=xp, s=twice)
-    lags = irfft(xp.real(f) ** 2 + xp.imag(f) ** 2, twice, xp=xp)[..., : twice[-1] // 2 + 1]
+    lags = irfft(f * xp.conj(f), twice, xp=xp)[..., : twice[-1] // 2 + 1]
     coefs = coefficients(xp.astype(lags, complex_dtype(lags.dtype, xp=xp)), twice, xp=xp)
     nu = table(_frequencies, axes, dtype=accumulator_dtype(x, xp=xp), like=x, large=True, xp=xp)
     points = [xp.broadcast_to(nu[i, ...] * n, (x.shape[0], *nu.shape[1:])) for i, n in enumerate(twice)]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from .._array import Array, Namespace, device_of
 from ..fft_tools.splines import coefficients, spline_at
 from .extend import make_field
-from .problem import over_image
+from .motion import affine
+from .problem import Side, over_image
 
-__all__ = ["inside", "nearest", "resampled"]
+__all__ = ["inside", "nearest", "resampled", "transformed"]
 
 
 def inside(shape: Sequence[int], points: Sequence[Array], margin: float) -> Array:
@@ -27,6 +29,24 @@ def nearest(image: Array, points: Sequence[Array], *, xp: Namespace) -> Array:
     for n, x in zip(shape, points, strict=True):
         flat = flat * n + xp.astype(xp.round(xp.minimum(xp.maximum(x, 0.0), n - 1.0)), xp.int64)
     return xp.reshape(xp.take(xp.reshape(image, (-1,)), xp.reshape(flat, (-1,)), axis=0), flat.shape)
+
+
+def transformed(side: Side, matrix: Array, shape: Sequence[int], fill: float, *, xp: Namespace) -> Array:
+    """Return images (batch or 1, ...) after the transforms (batch or 1, 2, 3) of their pixels, on a grid of `shape`."""
+    linear, vector = _backwards(matrix, xp=xp)
+    # an image per transform, or one for all of them
+    size = max(side.image.shape[0], matrix.shape[0])
+    points = [xp.broadcast_to(x, (size, *shape)) for x in affine(linear, vector, shape, xp=xp)]
+    return resampled(side.image, side.valid, points, fill, xp=xp)
+
+
+def _backwards(matrix: Array, *, xp: Namespace) -> tuple[list[list[Array]], list[Array]]:
+    """Return linear part and vector, (batch,) each, of the inverse of (batch, 2, 3); NaN where there is none."""
+    (a, b, u), (c, d, v) = ([matrix[:, i, j] for j in range(3)] for i in range(2))
+    determinant = a * d - b * c
+    unit = 1 / xp.where(determinant == 0, math.nan, determinant)
+    linear = [[d * unit, -b * unit], [-c * unit, a * unit]]
+    return linear, [-(row[0] * u + row[1] * v) for row in linear]
 
 
 def resampled(image: Array, valid: Array | None, points: Sequence[Array], fill: float, *, xp: Namespace) -> Array:

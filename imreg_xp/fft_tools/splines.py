@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .._array import Array, Namespace, accumulator_dtype, device_of
+from .._memory import pixels_per_chunk
 from .._static import table
 from ._dft import along, irfft, part
 
@@ -24,6 +25,7 @@ __all__ = ["FINER", "coefficients", "orders_of", "spline_at"]
 
 FINER = 2  # coefficients per pixel along an axis
 _DEGREE = 5
+_BLOCKS = 8  # of a chunk, each of which some dozen arrays are made of
 
 
 def _filter(n: int, half: bool) -> np.ndarray:
@@ -60,12 +62,11 @@ def _padded(spectrum: Array, axis: int, n: int, more: int, half: bool, *, xp: Na
     if n % 2 == 0:
         weights = table(_split, n, half, dtype=accumulator_dtype(spectrum, xp=xp), like=spectrum, xp=xp)
         spectrum = spectrum * _laid(weights, spectrum, axis, spectrum.ndim - 1, xp=xp)
-    length = more // 2 + 1 if half else more
-    low = spectrum if half else part(spectrum, k, 0, n // 2 + 1)
-    high = part(spectrum, k, n // 2 + n % 2, n)
-    rest = length - low.shape[k] - (0 if half else high.shape[k])
+    low = part(spectrum, k, 0, n // 2 + 1)
+    high = [] if half else [part(spectrum, k, n // 2 + n % 2, n)]
+    rest = (more // 2 + 1 if half else more) - low.shape[k] - sum(x.shape[k] for x in high)
     zeros = xp.zeros((*low.shape[:k], rest, *low.shape[k + 1 :]), dtype=spectrum.dtype, device=device_of(spectrum))
-    return xp.concat([low, zeros] if half else [low, zeros, high], axis=k)
+    return xp.concat([low, zeros, *high], axis=k)
 
 
 def _weights(t: Array, degree: int, *, xp: Namespace) -> list[Array]:
@@ -122,6 +123,16 @@ def spline_at(coefs: Array, points: Sequence[Array], *, orders: int = 1, xp: Nam
     -------
     Arrays (batch, ...) in the dtype of `coefs`, one per entry of ``orders_of(ndim, orders)``.
     """
+    pixels = math.prod(points[0].shape)
+    rows = max(1, points[0].shape[1] * pixels_per_chunk(coefs, 1, xp=xp) // (_BLOCKS * pixels))
+    parts = [
+        _spline_at(coefs, [part(x, 1, start, min(start + rows, x.shape[1])) for x in points], orders, xp=xp)
+        for start in range(0, points[0].shape[1], rows)
+    ]
+    return parts[0] if len(parts) == 1 else [xp.concat(list(column), axis=1) for column in zip(*parts, strict=True)]
+
+
+def _spline_at(coefs: Array, points: Sequence[Array], orders: int, *, xp: Namespace) -> list[Array]:
     shape, batch = coefs.shape[1:], points[0].shape[0]
     taps = [_taps(x, orders, coefs.dtype, xp=xp) for x in points]
     first = xp.zeros((1,) * points[0].ndim, dtype=xp.int64, device=device_of(coefs))
