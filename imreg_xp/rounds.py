@@ -12,7 +12,7 @@ import numpy as np
 from ._array import Array, Namespace, array_namespace, device_of, is_array, is_traced, is_traced_or_remote, to_host
 from ._engine import solve, transformed
 from ._engine.result import Registration, Status
-from ._inputs import Known, unflatten
+from ._inputs import Seen, unflatten
 from .coadds import mean_of_others, sums
 from .frames import Block, Frames
 from .registration import arrays_in, checked, register
@@ -33,15 +33,13 @@ def on_image(
     """Register all frames on one image, or on those that a function gives for a block of frames."""
     ndim = len(stack.source.shape) - 1
     parts, transform = [], None
-    known = None if callable(reference) else _Look(reference, stack, options, xp=stack.xp)
+    seen = None if callable(reference) else _Look(reference, stack, options, xp=stack.xp)
     for block in stack:
         here = {k: stack.per_frame(x, block) if k.startswith("moving") else x for k, x in options.items()}
         image = reference(block) if callable(reference) else reference
         xp = array_namespace(reference=image, moving=block.images, optional=arrays_in(here))
-        sides, chosen, lead = checked(
-            image, block.images, here, ndim=ndim, known=known(block) if known else None, xp=xp
-        )
-        if known and transform is None and chosen.wrap and all(s.valid is None for s in sides):
+        sides, chosen, lead = checked(image, block.images, here, ndim=ndim, seen=seen(block) if seen else None, xp=xp)
+        if seen and transform is None and chosen.wrap and all(s.valid is None for s in sides):
             transform = transformed(sides[0], chosen, xp=xp)
         found = unflatten(solve(*sides, chosen, known=transform, xp=xp), lead, xp=xp)
         parts.append([field[: block.size, ...] for field in found])
@@ -81,7 +79,7 @@ class _Look:
             for x, mean in zip(images, means, strict=True)
         ]
 
-    def __call__(self, block: Block) -> Known | None:
+    def __call__(self, block: Block) -> Seen | None:
         if not self._seen:
             return None
         (reference, mean), *frames = self._seen
@@ -92,9 +90,9 @@ class _Look:
         if finite is None:
             return None
         if not (finite and reference[0]):
-            return Known(finite=False)
+            return Seen(finite=False)
         rows = None if means is None else self._stack.rows(means, block.start, block.stop)
-        return Known(True, (None if mean is None else mean[0, ...], rows))
+        return Seen(True, (None if mean is None else mean[0, ...], rows))
 
 
 def on_frame(index: int, stack: Frames, options: dict[str, Any], advance: _Advance) -> Registration:

@@ -52,7 +52,7 @@ ROOMS = (
     Room(
         "native face",
         3,
-        ("registration", "coadds", "rounds", "links", "lazy", "stacks"),
+        ("registration", "transforms", "coadds", "rounds", "links", "lazy", "stacks"),
         also=("inputs", "frames", "adjustment"),
     ),
     Room("documented face", 3, ("chi2_shifts", "cross_correlation_shifts", "register_images"), also=("inputs",)),
@@ -81,6 +81,7 @@ HOST_CONSTANTS = {
     f"{PACKAGE}.fft_tools.downsample": "a NumPy function is a documented default",
     f"{PACKAGE}.fft_tools.smooth": "a NumPy function is a documented default",
     f"{PACKAGE}.fft_tools._matrices": "static matrices between the samples of an axis, from sizes and numbers",
+    f"{PACKAGE}.fft_tools.splines": "static tables of the modes of an axis, from its length",
     f"{PACKAGE}.fft_tools._modes": "static tables of the modes of an axis, from its length",
     f"{PACKAGE}._engine._linalg": "a static table of signs",
     f"{PACKAGE}._engine.subpixel": "static tables of powers",
