@@ -260,7 +260,7 @@ def constant(values: np.ndarray, dtype: Any, like: Array, *, xp: Namespace) -> A
 
 def may_be_kept(x: Array) -> bool:
     """Tell whether an array made beside `x` may be used again in a later call: what JAX makes may belong to a trace."""
-    return not is_traced(x) and not compat.is_jax_array(x)
+    return type(x) is np.ndarray or not (is_traced(x) or compat.is_jax_array(x))
 
 
 def to_host(*arrays: Array) -> list[np.ndarray]:

@@ -14,7 +14,7 @@ __all__ = ["table"]
 
 
 class _Place:
-    """A device, compared by its name: not every library's devices can be hashed."""
+    """A device, compared by its name: not every library's devices can be hashed. A name is one itself."""
 
     def __init__(self, device: Any) -> None:
         self.device, self._name = device, str(device)

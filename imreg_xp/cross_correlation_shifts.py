@@ -116,7 +116,7 @@ def cross_correlation_shifts(
         limits = shift_limits(maxoff, tuple(image1.shape), name="maxoff")
         first, second = (side._replace(err=None) for side in sides)
         images = lattice(first, second, boundary, zero_mean=zeromean, xp=xp)
-        numbers, *at_peak = _peak(images, limits, xp=xp)
+        numbers, *at_peak = _peak(images, limits, _PATCH if gaussfit else 0, xp=xp)
         if return_error and boundary == "wrap":
             covariance = taylor_covariance(images, *at_peak, xp=xp)
             numbers = xp.concat([numbers, xp.sqrt(xp.stack([covariance[0, 1, 1], covariance[0, 0, 0]]))], axis=0)
@@ -126,7 +126,7 @@ def cross_correlation_shifts(
             numbers = xp.concat([numbers, xp.astype(xp.flip(fit.shift_err[0, :], axis=0), numbers.dtype)], axis=0)
     found = to_host(numbers)[0].astype(float)
     dx, dy = _gaussian_peak(found) if gaussfit else _parabola_peak(found, verbose=verbose)
-    return (dx, dy, *(float(e) for e in found[4 + _SAMPLES :]))
+    return (dx, dy, *(float(e) for e in found[-2:])) if return_error else (dx, dy)
 
 
 def _options(given: dict[str, Any]) -> tuple[str, int, bool]:
@@ -144,23 +144,26 @@ def _options(given: dict[str, Any]) -> tuple[str, int, bool]:
     return boundary, given.get("nthreads", 1), given.get("use_numpy_fft", False)
 
 
-def _peak(images: Lattice, limits: tuple[float, ...], *, xp: Namespace) -> tuple[Array, Array, Array, Array]:
+def _peak(
+    images: Lattice, limits: tuple[float, ...], reach: int, *, xp: Namespace
+) -> tuple[Array, Array, Array, Array]:
     """Return what the host needs in one row; offset of the peak and step to it along the axes; minus the Hessian.
 
     The row is the offset of the largest sample (x, y), the step from there to the peak, and the samples around it.
     """
     values = correlation_at_shifts(images, xp=xp)
-    lags = []
-    allowed = xp.isfinite(values)
+    allowed = None
     for axis, (n, limit) in enumerate(zip(values.shape[1:], limits, strict=True)):
-        lag = (n - 1) // 2 - xp.arange(n, dtype=values.dtype, device=device_of(values))
-        allowed = allowed & xp.reshape(abs(lag) <= limit, (n, 1) if axis == 0 else (1, n))
-        lags.append(lag)
+        if limit < n // 2:
+            lag = (n - 1) // 2 - xp.arange(n, dtype=values.dtype, device=device_of(values))
+            near = xp.reshape(abs(lag) <= limit, (n, 1) if axis == 0 else (1, n))
+            allowed = near if allowed is None else allowed & near
     index, step, bend = taylor_peak(values, allowed, xp=xp)
-    patch = patch_at(values, index, (_PATCH, _PATCH), xp=xp)
+    patch = patch_at(values, index, (reach, reach), xp=xp)
     # the index grows against the offset
-    best = xp.stack([xp.take(lag, index[:, axis]) for axis, lag in enumerate(lags)], axis=-1)
-    peak = patch[:, _PATCH, _PATCH]
+    middle = xp.asarray([(n - 1) // 2 for n in values.shape[1:]], dtype=index.dtype, device=device_of(index))
+    best = xp.astype(middle - index, step.dtype)
+    peak = patch[:, reach, reach]
     there = xp.isfinite(peak) & (peak > 0)
     best = xp.where(there[:, None], best, xp.full_like(best, math.nan))
     rows = [xp.flip(best, axis=1), -xp.flip(step, axis=1), xp.reshape(patch, (1, -1))]

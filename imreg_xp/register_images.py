@@ -18,7 +18,7 @@ from ._array import (
     to_host,
 )
 from ._engine import solve
-from ._engine.complex_peak import aligned_to, complex_peak, offset_covariance
+from ._engine.complex_peak import aligned_to, complex_peak, offset_covariance, square
 from ._engine.resample import shifted
 from ._inputs import choose, image_pair, shift_limits
 
@@ -171,8 +171,8 @@ def dftregistration(
     with scipy.fft.set_workers(nthreads):
         cross = xp.conj(first) * second
         offset, value = complex_peak(cross, limits, refine=usfac > 1, xp=xp)
-    power = xp.sum(abs(first) ** 2, axis=axes) * xp.sum(abs(second) ** 2, axis=axes)
-    likeness = abs(value) ** 2 / xp.where(power > 0, power, xp.full_like(power, math.nan))
+    power = xp.sum(square(first, xp=xp), axis=axes) * xp.sum(square(second, xp=xp), axis=axes)
+    likeness = square(value, xp=xp) / xp.where(power > 0, power, xp.full_like(power, math.nan))
     phase = -xp.atan2(xp.imag(value), xp.real(value))
     numbers = [xp.sqrt(xp.maximum(1 - likeness, 0.0))[:, None], phase[:, None], -offset]
     if return_error:
@@ -198,12 +198,12 @@ def _spectra(buf1ft: Array, buf2ft: Array, *, zeromean: bool, xp: Namespace) -> 
             msg = f"`{name}` must be complex, got dtype {spectrum.dtype}"
             raise TypeError(msg)
         dtype = complex_dtype(accumulator_dtype(xp.real(spectrum), xp=xp), xp=xp)
-        spectrum = xp.astype(spectrum, dtype)[None, ...]
+        spectrum = xp.astype(spectrum, dtype, copy=False)[None, ...]
         if zeromean:
-            mode = xp.arange(math.prod(spectrum.shape), dtype=xp.int64, device=device_of(spectrum))
-            spectrum = xp.where(xp.reshape(mode > 0, spectrum.shape), spectrum, xp.zeros_like(spectrum))
-        top = xp.max(abs(spectrum))
-        spectra.append(spectrum / xp.where(top > 0, top, xp.ones_like(top)))
+            flat = xp.reshape(spectrum, (1, -1))
+            spectrum = xp.reshape(xp.concat([xp.zeros_like(flat[:, :1]), flat[:, 1:]], axis=1), spectrum.shape)
+        top = xp.maximum(xp.max(abs(xp.real(spectrum))), xp.max(abs(xp.imag(spectrum))))
+        spectra.append(spectrum * xp.astype(1 / xp.where(top > 0, top, xp.ones_like(top)), dtype))
     return spectra[0], spectra[1]
 
 

@@ -80,11 +80,14 @@ UPPER_FLOOR_LIBRARIES = {"astropy", "click", "dask", "matplotlib", "reproject"}
 HOST_CONSTANTS = {
     f"{PACKAGE}.fft_tools.downsample": "a NumPy function is a documented default",
     f"{PACKAGE}.fft_tools.smooth": "a NumPy function is a documented default",
+    f"{PACKAGE}.fft_tools._matrices": "static matrices between the samples of an axis, from sizes and numbers",
     f"{PACKAGE}.fft_tools._modes": "static tables of the modes of an axis, from its length",
     f"{PACKAGE}._engine._linalg": "a static table of signs",
     f"{PACKAGE}._engine.subpixel": "static tables of powers",
     f"{PACKAGE}._engine.peaks": "static tables of sizes and limits",
     f"{PACKAGE}._engine.result": "a static table of limits",
+    f"{PACKAGE}._engine.taylor": "static tables of differences",
+    f"{PACKAGE}._engine.series": "static tables of powers",
     f"{PACKAGE}._engine.spectrum": "static tables of the rings of a spectrum, from its shape",
 }
 

@@ -65,11 +65,6 @@ TOOLS = {
     "shiftnd": lambda x, **how: shiftnd(x, (0.3, 1.2), **how),
     "complex shiftnd": lambda x, **how: shiftnd(x, (0.3, 1.2), return_real=False, **how),
     "shift2d": lambda x, **how: shift2d(x, 0.3, 1.2, **how),
-    "upsample_image": lambda x, **how: upsample_image(x, 2, **how),
-    "zoomnd": lambda x, **how: zoomnd(x, usfac=2, **how),
-    "zoom1d": lambda x, **how: zoom1d(x, 2, **how),
-    "fourier_interp1d": lambda x, **how: fourier_interp1d(x, x[0], **how),
-    "fourier_interp2d": lambda x, **how: fourier_interp2d(x, (x[0], x[1]), **how),
 }
 
 
@@ -81,6 +76,26 @@ def test_the_tools_pass_both_options_on(rng, monkeypatch, name):
         assert not _Seen.calls
         TOOLS[name](rng.normal(size=(4, 5)), nthreads=2)
     assert {workers for _, workers in _Seen.calls} == {2}
+
+
+WITHOUT_TRANSFORMS = {
+    "upsample_image": lambda x, **how: upsample_image(x, 2, **how),
+    "zoomnd": lambda x, **how: zoomnd(x, usfac=2, **how),
+    "zoom1d": lambda x, **how: zoom1d(x, 2, **how),
+    "fourier_interp1d": lambda x, **how: fourier_interp1d(x, x[0], **how),
+    "fourier_interp2d": lambda x, **how: fourier_interp2d(x, (x[0], x[1]), **how),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_TRANSFORMS)
+def test_interpolation_takes_both_options_and_transforms_nothing(rng, monkeypatch, name):
+    image = rng.normal(size=(4, 5))
+    plain = WITHOUT_TRANSFORMS[name](image)
+    monkeypatch.setattr(_Seen, "calls", ())
+    with scipy.fft.set_backend(_Seen):
+        for options in ({"use_numpy_fft": True}, {"nthreads": 2}):
+            np.testing.assert_array_equal(WITHOUT_TRANSFORMS[name](image, **options), plain)
+    assert not _Seen.calls
 
 
 def test_nothing_is_read_back(backend, rng, no_sync):

@@ -11,52 +11,50 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._array import Array, Namespace, device_of
-from ..fft_tools._dft import axes_of, contract, derivative, dft_basis
+from ..fft_tools._dft import axes_of, contract, derivative, dft_basis, slopes_and_bends
 from ._linalg import inverse, symmetric
 from .peaks import argmax, peak_within
+from .series import derivatives_at, on_fine_grid, series_at
 
-__all__ = ["aligned_to", "complex_peak", "offset_covariance"]
+__all__ = ["aligned_to", "complex_peak", "offset_covariance", "square"]
 
-_FINE = 8  # samples per pixel of the local grid
-_STEPS = 4  # of Newton's method
+_FINE = 16  # samples per pixel of the local grid
+_STEPS = 3  # of Newton's method
 
 
 def complex_peak(cross: Array, limits: Sequence[float], *, refine: bool, xp: Namespace) -> tuple[Array, Array]:
     """Return the offset d (batch, ndim) of the largest C, on whole pixels unless `refine`, and N C(d) (batch,)."""
-    shape, ndim = tuple(cross.shape[1:]), cross.ndim - 1
-    values = xp.fft.ifftn(cross, axes=axes_of(ndim), norm="forward")
-    _, offset, _ = peak_within(_square(values, xp=xp), limits, xp=xp)
-    if refine:
-        around = xp.arange(-_FINE, _FINE + 1, dtype=offset.dtype, device=device_of(offset)) / _FINE
-        columns = dft_basis(shape, offset[..., None] + around, half=False, xp=xp)
-        best = argmax(_square(contract(cross, columns, xp=xp), xp=xp), xp=xp)
-        offset = offset + (xp.astype(best, offset.dtype) - _FINE) / _FINE
-        for _ in range(_STEPS):
-            offset = offset + _newton_step(cross, offset, xp=xp)
-    table = contract(cross, dft_basis(shape, offset[..., None], half=False, xp=xp), xp=xp)
-    return offset, xp.reshape(table, (-1,))
+    values = xp.fft.ifftn(cross, axes=axes_of(cross.ndim - 1), norm="forward")
+    _, lag, _ = peak_within(square(values, xp=xp), limits, xp=xp)
+    series = series_at(cross, lag, xp=xp)
+    if not refine:
+        return lag, derivative(series)
+    best = argmax(square(on_fine_grid(series, _FINE, xp=xp), xp=xp), xp=xp)
+    x = (xp.astype(best, lag.dtype) - _FINE) / _FINE
+    for _ in range(_STEPS):
+        step, value = _newton_step(derivatives_at(series, x, xp=xp), xp=xp)
+        x = x + step
+    return lag + x, value
 
 
-def _square(values: Array, *, xp: Namespace) -> Array:
-    return xp.real(values) ** 2 + xp.imag(values) ** 2
+def square(values: Array, *, xp: Namespace) -> Array:
+    """Return the square of the absolute value, which takes less than the value itself."""
+    re, im = xp.real(values), xp.imag(values)
+    return re * re + im * im
 
 
-def _newton_step(cross: Array, offset: Array, *, xp: Namespace) -> Array:
-    """Return the step to the maximum of |C|², at most a quarter of a pixel."""
-    ndim = offset.shape[-1]
-    columns = dft_basis(cross.shape[1:], offset[..., None], orders=3, half=False, xp=xp)
-    table = contract(cross, columns, xp=xp)
-    here = xp.conj(derivative(table))
-    slopes = [derivative(table, i) for i in range(ndim)]
-
-    def bend(i: int, j: int) -> Array:
-        return -xp.real(xp.conj(slopes[i]) * slopes[j] + here * derivative(table, i, j))
-
-    hessian = symmetric([[bend(i, j) for j in range(ndim)] for i in range(ndim)], xp=xp)
-    gradient = xp.stack([xp.real(here * s) for s in slopes], axis=-1)
-    step = xp.matmul(inverse(hessian, xp=xp), gradient[..., None])[..., 0]
-    usable = xp.all(xp.isfinite(step), axis=-1, keepdims=True)
-    return xp.where(usable, xp.minimum(xp.maximum(step, -0.25), 0.25), xp.zeros_like(step))
+def _newton_step(here: Array, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return the step to the maximum of |C|², at most a quarter of a pixel, from C and its derivatives; and C there."""
+    value = derivative(here)
+    slopes, bends = slopes_and_bends(here, xp=xp)
+    turned = xp.conj(value)[:, None]
+    hessian = -xp.real(xp.conj(slopes)[:, :, None] * slopes[:, None, :] + turned[..., None] * bends)
+    step = xp.matmul(inverse(hessian, xp=xp), xp.real(turned * slopes)[..., None])
+    step = xp.where(xp.isfinite(step), xp.minimum(xp.maximum(step, -0.25), 0.25), 0.0)
+    # to second order: the last step is small
+    ahead = xp.astype(step, here.dtype)
+    bend = xp.matmul(bends, ahead)[..., 0]
+    return step[..., 0], value + xp.sum(ahead[..., 0] * (slopes + 0.5 * bend), axis=-1)
 
 
 def aligned_to(spectrum: Array, offset: Array, phase: Array, *, xp: Namespace) -> Array:

@@ -21,6 +21,7 @@ from .._static import table
 from ..fft_tools._dft import contract, derivative, slopes_and_bends
 from ..fft_tools._modes import interpolation_table
 from ._linalg import ascent
+from .series import derivatives_at
 
 __all__ = ["Peak", "refined"]
 
@@ -50,17 +51,15 @@ def refined(values: Array, index: Array, lag: Array, *, xp: Namespace) -> Peak:
     taylor = _coefficients(values, index, orders, xp=xp)
     kept = functools.partial(table, dtype=taylor.dtype, like=taylor, xp=xp)
     best = largest(_on_grid(taylor, kept(_powers, ndim, orders), xp=xp), xp=xp)
-    offset = xp.take(kept(_points, ndim), best, axis=1)
-    factor, power = (kept(_falling, orders, part) for part in range(2))
+    offset = xp.take(kept(_points, ndim), best, axis=0)
     for _ in range(_NEWTON_STEPS):
-        columns = factor * offset[..., None, None] ** power
-        here = contract(taylor, [columns[axis, ...] for axis in range(ndim)], xp=xp)
+        here = derivatives_at(taylor, offset, xp=xp)
         slope, bend = slopes_and_bends(here, xp=xp)
         step = ascent(slope, bend, xp=xp)
         step = xp.minimum(xp.maximum(step, -0.25), 0.25)
-        offset = offset + xp.matrix_transpose(step)
+        offset = offset + step
     # value and curvature before the last step: it is 1e-5 pixels or, where it is not small, no convergence
-    return Peak(lag + xp.matrix_transpose(offset), step, derivative(here), -bend)
+    return Peak(lag + offset, step, derivative(here), -bend)
 
 
 def _coefficients(values: Array, index: Array, orders: int, *, xp: Namespace) -> Array:
@@ -112,15 +111,6 @@ def _powers(ndim: int, orders: int) -> np.ndarray:
 
 
 def _points(ndim: int) -> np.ndarray:
-    """(ndim, points): the coordinates of the grid; the first axis runs fastest, the last but one of the others next."""
+    """(points, ndim): the coordinates of the grid; the first axis runs fastest, then the last to the second."""
     axes = np.meshgrid(*[_grid(ndim)] * ndim, indexing="ij")
-    laid = [np.moveaxis(a, 0, -1).ravel() for a in axes]
-    return np.stack(laid)
-
-
-def _falling(orders: int, part: int) -> np.ndarray:
-    """(orders, 3): factor and power of x in the k-th derivative of x^j, j! / (j - k)! x^(j - k)."""
-    j = np.arange(orders)[:, None]
-    if part == 0:
-        return np.concatenate([np.ones_like(j), j, j * (j - 1)], axis=1)
-    return np.maximum(j - np.arange(3), 0)
+    return np.stack([np.moveaxis(a, 0, -1).ravel() for a in axes], axis=-1)

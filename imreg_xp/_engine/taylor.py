@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 
-from .._array import Array, Namespace, accumulator_dtype, device_of
+import numpy as np
+
+from .._array import Array, Namespace, accumulator_dtype
+from .._static import table
 from ..fft_tools._dft import along, fourier_translate, rfft
 from ..fft_tools._modes import angular_frequencies, half_weights
 from ._linalg import inverse, symmetric
@@ -16,29 +20,35 @@ from .problem import over_image
 __all__ = ["patch_at", "taylor_covariance", "taylor_peak"]
 
 
-def taylor_peak(values: Array, allowed: Array, *, xp: Namespace) -> tuple[Array, Array, Array]:
+def taylor_peak(values: Array, allowed: Array | None, *, xp: Namespace) -> tuple[Array, Array, Array]:
     r"""Return the index (batch, ndim) of the largest allowed sample, the step from it to the peak, and -H.
 
     The second-order Taylor expansion has its maximum at :math:`-H^{-1} g`, with central differences for g and H, no
     further than a pixel away. Beyond the border the map goes on periodically.
     """
     ndim = values.ndim - 1
-    index = argmax(xp.where(allowed, values, xp.full_like(values, -math.inf)), xp=xp)
-    around = patch_at(values, index, (1,) * ndim, xp=xp)
-
-    def at(*moves: tuple[int, int]) -> Array:
-        return around[(slice(None), *(1 + sum(m for a, m in moves if a == axis) for axis in range(ndim)))]
-
-    def bend(i: int, j: int) -> Array:
-        if i == j:
-            return 2 * at() - at((i, 1)) - at((i, -1))
-        return (at((i, 1), (j, -1)) + at((i, -1), (j, 1)) - at((i, 1), (j, 1)) - at((i, -1), (j, -1))) / 4
-
-    hessian = symmetric([[bend(i, j) for j in range(ndim)] for i in range(ndim)], xp=xp)
-    slope = xp.stack([(at((i, 1)) - at((i, -1))) / 2 for i in range(ndim)], axis=-1)
+    index = argmax(values if allowed is None else xp.where(allowed, values, -math.inf), xp=xp)
+    around = xp.reshape(patch_at(values, index, (1,) * ndim, xp=xp), (-1, 3**ndim))
+    differences = table(_differences, ndim, dtype=around.dtype, like=around, xp=xp)
+    # from the largest sample: the level takes no digits
+    found = xp.matmul(around - around[:, 3**ndim // 2, None], differences)
+    slope, hessian = found[:, :ndim], xp.reshape(found[:, ndim:], (-1, ndim, ndim))
     step = xp.matmul(inverse(hessian, xp=xp), slope[..., None])[..., 0]
     usable = xp.all(xp.isfinite(step), axis=-1, keepdims=True)
-    return index, xp.where(usable, xp.minimum(xp.maximum(step, -1.0), 1.0), xp.zeros_like(step)), hessian
+    return index, xp.where(usable, xp.minimum(xp.maximum(step, -1.0), 1.0), 0.0), hessian
+
+
+def _differences(ndim: int) -> np.ndarray:
+    """Return what sums the samples around a point to its slopes and minus its bends, (samples, ndim + ndim^2)."""
+    x = np.arange(-1.0, 2.0)
+    value, slope, bend = 1 - np.abs(x), x / 2, 3 * np.abs(x) - 2
+
+    def stencil(*along: int) -> np.ndarray:
+        factors = [(value, slope, bend)[along.count(axis)] for axis in range(ndim)]
+        return functools.reduce(np.multiply.outer, factors).ravel()
+
+    pairs = itertools.product(range(ndim), repeat=2)
+    return np.stack([*(stencil(i) for i in range(ndim)), *(-stencil(i, j) for i, j in pairs)], axis=1)
 
 
 def taylor_covariance(images: Lattice, offset: Array, step: Array, hessian: Array, *, xp: Namespace) -> Array:
@@ -79,8 +89,13 @@ def taylor_covariance(images: Lattice, offset: Array, step: Array, hessian: Arra
 
 def patch_at(values: Array, index: Array, halves: tuple[int, ...], *, xp: Namespace) -> Array:
     """Return the samples (batch, 2 half + 1, ...) around `index` (batch, ndim), wrapped, in the accumulator dtype."""
-    moves = list(itertools.product(*(range(-h, h + 1) for h in halves)))
-    points = index[:, None, :] + xp.asarray(moves, dtype=index.dtype, device=device_of(index))
+    points = index[:, None, :] + table(_moves, halves, dtype=index.dtype, like=index, xp=xp)
     samples = take_at(values, points, xp=xp)
     samples = xp.astype(samples, accumulator_dtype(values, xp=xp))
     return xp.reshape(samples, (-1, *(2 * h + 1 for h in halves)))
+
+
+def _moves(halves: tuple[int, ...]) -> np.ndarray:
+    return np.stack(
+        [a.ravel() - h for a, h in zip(np.indices([2 * h + 1 for h in halves]), halves, strict=True)], axis=1
+    )

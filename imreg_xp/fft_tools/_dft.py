@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from .._array import Array, Namespace, complex_dtype, is_kind
 from .._static import table
-from ._modes import entries, frequencies, frequency, moving_modes, nyquist, order_columns
+from ._modes import entries, frequency, low_frequency, moving_modes, nyquist, order_columns
 
 __all__ = [
     "along",
@@ -31,6 +31,7 @@ __all__ = [
     "rfft",
     "slopes_and_bends",
     "translate_real_part",
+    "turns",
 ]
 
 
@@ -97,23 +98,26 @@ def _waves(n: int, half: bool, x: Array, sign: int, *, cosine: bool = True, xp: 
 
 
 def phasor(nu: Array, x: Array, sign: float, *, odd: Array | None = None, xp: Namespace) -> Array:
-    r"""Return :math:`e^{\pm 2\pi i\nu x}` of shape (..., modes, points), its imaginary part times `odd`.
-
-    The whole turns are taken off: without float64 first those of the whole pixels, as a phase of 1000 turns has three
-    digits fewer than one of less than a turn.
-    """
-    x = x[..., None, :]
-    if xp.finfo(x.dtype).bits == 64:
-        turns = nu[:, None] * x
-        turns = turns - xp.round(turns)
-    else:
-        whole = xp.round(x)
-        turns = nu[:, None] * whole
-        turns = turns - xp.round(turns) + nu[:, None] * (x - whole)
-    angle = (sign * 2 * math.pi) * turns
+    r"""Return :math:`e^{\pm 2\pi i\nu x}` of shape (..., modes, points), its imaginary part times `odd`."""
+    angle = (sign * 2 * math.pi) * turns(nu[:, None], x[..., None, :], xp=xp)
     sine = xp.sin(angle) if odd is None else xp.sin(angle) * odd
     cdtype = complex_dtype(angle.dtype, xp=xp)
     return xp.astype(xp.cos(angle), cdtype) + xp.astype(sine, cdtype) * 1j
+
+
+def turns(nu: Array, x: Array, *, xp: Namespace) -> Array:
+    """Return nu x without its whole turns, for arrays that broadcast.
+
+    Without float64 those of the whole pixels go first, as a phase of 1000 turns has three digits fewer than one of less
+    than a turn.
+    """
+    if xp.finfo(x.dtype).bits == 64:
+        phase = nu * x
+        return phase - xp.round(phase)
+    whole = xp.round(x)
+    phase = nu * whole
+    phase = phase - xp.round(phase) + nu * (x - whole)
+    return phase - xp.round(phase)
 
 
 def contract(spectrum: Array, columns: Sequence[Array], *, dtype: object = None, xp: Namespace) -> Array:
@@ -196,14 +200,15 @@ def translate_real_part(spectrum: Array, offset: Array, shape: Sequence[int], *,
         d in pixels, (ndim,), accumulator dtype.
     """
     turn = 1.0
-    for axis, (n, nu) in enumerate(zip(shape, frequencies(shape, offset, xp=xp), strict=True)):
-        top = nyquist(n, axis == len(shape) - 1, nu, xp=xp)
-        # the half axis has its Nyquist mode at +1/2, the others at -1/2
-        e = phasor(xp.where(top, -abs(nu), nu), offset[axis : axis + 1], -1.0, xp=xp)[:, 0]
+    for axis, n in enumerate(shape):
+        half = axis == len(shape) - 1
+        top = nyquist(n, half, offset, xp=xp)
+        nu = table(low_frequency, n, half, dtype=offset.dtype, like=offset, xp=xp)
+        e = phasor(nu, offset[axis : axis + 1], -1.0, xp=xp)[:, 0]
         laid = along(n=e.shape[0], axis=axis, ndim=len(shape))
-        turn = turn * xp.reshape(xp.where(top, e, xp.ones_like(e)), laid)
-        spectrum = spectrum * xp.reshape(xp.astype(xp.where(top, xp.ones_like(e), e), spectrum.dtype), laid)
-    return spectrum * xp.astype(xp.real(turn), spectrum.dtype)
+        turn = turn * xp.reshape(xp.where(top, e, 1.0), laid)
+        spectrum = spectrum * xp.reshape(xp.astype(xp.where(top, 1.0, e), spectrum.dtype), laid)
+    return spectrum * xp.astype(xp.real(turn), xp.real(spectrum).dtype)
 
 
 def derivative(table: Array, *axes: int) -> Array:

@@ -21,6 +21,7 @@ __all__ = [
     "frequency",
     "half_weights",
     "interpolation_table",
+    "low_frequency",
     "mode_sums",
     "moment_columns",
     "moving_modes",
@@ -32,6 +33,11 @@ __all__ = [
 def frequency(n: int, half: bool) -> np.ndarray:
     """Return the frequencies of one axis, on the host."""
     return np.fft.rfftfreq(n) if half else np.fft.fftfreq(n)
+
+
+def low_frequency(n: int, half: bool) -> np.ndarray:
+    """Return the frequencies of one axis with the Nyquist mode at -1/2, of the half axis too, on the host."""
+    return np.where(_nyquist(n, half), -0.5, frequency(n, half))
 
 
 def _nyquist(n: int, half: bool) -> np.ndarray:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .._array import Array, Namespace, array_namespace, as_images, device_of, is_number, known_finite
+from .._array import (
+    Array,
+    Namespace,
+    array_namespace,
+    as_images,
+    device_of,
+    is_number,
+    is_traced_or_remote,
+    known_finite,
+)
 from .._providers import in_library
 from ._dft import part
 
@@ -87,8 +98,10 @@ def block_average(
     axes = tuple(a % image.ndim for a in axes)
     if whole:
         image = _filled_up(image, round(factor), axes, xp=xp)
-    if estimator is np.nanmean and known_finite(image, xp=xp):
-        return _mean(image, round(factor), axes)
+    if estimator is np.nanmean and not is_traced_or_remote(image):
+        mean = _mean(image, round(factor), axes)
+        if known_finite(mean, xp=xp):
+            return mean
     blocks = _blocks(image, round(factor), axes, xp=xp)
     if estimator is np.nanmean:
         return _nanmean(blocks, xp=xp)
@@ -121,8 +134,9 @@ def _mean(image: Array, factor: int, axes: tuple[int, ...]) -> Array:
     """Return the mean over blocks by adding every `factor`-th pixel, axis by axis."""
     for axis in axes:
         whole = image.shape[axis] // factor * factor
-        image = sum(image[(*(slice(None),) * axis, slice(k, whole, factor), ...)] for k in range(factor))
-    return image / factor ** len(axes)
+        phases = (image[(*(slice(None),) * axis, slice(k, whole, factor), ...)] for k in range(factor))
+        image = functools.reduce(operator.add, phases)
+    return image * (1 / factor ** len(axes))
 
 
 def _nanmean(blocks: Array, *, xp: Namespace) -> Array:

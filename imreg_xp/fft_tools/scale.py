@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import scipy.fft
-
 from .._array import Array, Namespace, accumulator_dtype, array_namespace, device_of, from_lists
 from ._arguments import as_coordinates, as_numeric, check_axes
 from .sampling import at_points, on_grid, real_or_complex
@@ -18,8 +16,8 @@ def fourier_interp1d(
     data: Array,
     out_x: Array,
     data_x: Array | None = None,
-    nthreads: int = 1,
-    use_numpy_fft: bool = False,
+    nthreads: int = 1,  # noqa: ARG001
+    use_numpy_fft: bool = False,  # noqa: ARG001
     return_real: bool = True,
 ) -> Array:
     r"""Interpolate along the last axis by Fourier; beyond the data their period repeats.
@@ -37,10 +35,8 @@ def fourier_interp1d(
     data_x : array (n,), optional
         Where the data are, rising or falling; pixels if not given. Beyond its ends the last step goes on. At steps that
         are not equal the result passes through the data, and is exact for what is band-limited in pixels, not in x.
-    nthreads : int
-        Threads for the FFT (NumPy arrays).
-    use_numpy_fft : bool
-        Transform with `numpy.fft` instead of `scipy.fft` (NumPy arrays).
+    nthreads, use_numpy_fft
+        Without effect: nothing is transformed.
     return_real : bool
         Return the real part; otherwise the result is complex.
 
@@ -56,7 +52,7 @@ def fourier_interp1d(
     ValueError
         `out_x` has not one axis, or `data_x` not the length of the data, 2 at least.
     """
-    xp = array_namespace(data=data, out_x=out_x, optional={"data_x": data_x}, use_numpy_fft=use_numpy_fft)
+    xp = array_namespace(data=data, out_x=out_x, optional={"data_x": data_x})
     check_axes("data", data, 1)
     data = as_numeric("data", data, xp=xp)
     acc = accumulator_dtype(data, xp=xp)
@@ -70,8 +66,7 @@ def fourier_interp1d(
             msg = f"`data_x` must have shape {(n,)}, 2 at least, got {tuple(data_x.shape)}"
             raise ValueError(msg)
         at = _pixels(at, as_coordinates("data_x", data_x, acc, xp=xp), xp=xp)
-    with scipy.fft.set_workers(nthreads):
-        result = on_grid(xp.reshape(data, (math.prod(lead), n)), [at], xp=xp)
+    result = on_grid(xp.reshape(data, (math.prod(lead), n)), [at], xp=xp)
     return real_or_complex(xp.reshape(result, (*lead, at.shape[0])), return_real=return_real, xp=xp)
 
 
@@ -85,7 +80,11 @@ def _pixels(at: Array, data_x: Array, *, xp: Namespace) -> Array:
 
 
 def fourier_interpnd(
-    data: Array, outinds: Any, nthreads: int = 1, use_numpy_fft: bool = False, return_real: bool = True
+    data: Array,
+    outinds: Any,
+    nthreads: int = 1,  # noqa: ARG001
+    use_numpy_fft: bool = False,  # noqa: ARG001
+    return_real: bool = True,
 ) -> Array:
     r"""Interpolate an array by Fourier; beyond the data their period repeats.
 
@@ -99,10 +98,8 @@ def fourier_interpnd(
         Where to interpolate, pixels, in array order. An array holds k coordinates for each point of the result, as
         `numpy.indices` lays them out, which takes a sum over all modes at each point. A sequence holds the coordinates
         along each axis of a grid, which takes far less.
-    nthreads : int
-        Threads for the FFT (NumPy arrays).
-    use_numpy_fft : bool
-        Transform with `numpy.fft` instead of `scipy.fft` (NumPy arrays).
+    nthreads, use_numpy_fft
+        Without effect: nothing is transformed.
     return_real : bool
         Return the real part; otherwise the result is complex.
 
@@ -129,15 +126,14 @@ def fourier_interpnd(
     grid = isinstance(outinds, (list, tuple))
     given = {f"outinds[{i}]": a for i, a in enumerate(outinds)} if grid else {"outinds": outinds}
     arrays = {name: a for name, a in given.items() if not isinstance(a, (list, tuple))}
-    xp = array_namespace(data=data, **arrays, use_numpy_fft=use_numpy_fft)
+    xp = array_namespace(data=data, **arrays)
     check_axes("data", data, data.ndim)
     data = as_numeric("data", data, xp=xp)
     at = _along_axes(given, data, xp=xp) if grid else _of_points(outinds, data, xp=xp)
-    with scipy.fft.set_workers(nthreads):
-        if grid:
-            result = on_grid(data[None, ...], at, xp=xp)[0, ...]
-        else:
-            result = xp.reshape(at_points(data[None, ...], at, xp=xp), tuple(outinds.shape[1:]))
+    if grid:
+        result = on_grid(data[None, ...], at, xp=xp)[0, ...]
+    else:
+        result = xp.reshape(at_points(data[None, ...], at, xp=xp), tuple(outinds.shape[1:]))
     return real_or_complex(result, return_real=return_real, xp=xp)
 
 

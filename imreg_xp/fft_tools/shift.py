@@ -16,11 +16,14 @@ from .._array import (
     as_images,
     device_of,
     is_number,
+    known_finite,
 )
 from .._batch import as_batch, broadcast_batch
+from .._static import table
 from ._arguments import as_coordinates, as_numeric, check_axes, number
-from ._dft import along, axes_of, fourier_translate, irfft, rfft, translate_real_part
-from .sampling import as_complex, columns_at, real_or_complex
+from ._dft import along, axes_of, fourier_translate, irfft, phasor, rfft, translate_real_part
+from ._modes import frequency
+from .sampling import as_complex, real_or_complex
 
 __all__ = ["as_array_or_none", "fourier_shift", "per_item_shift", "shift2d", "shiftnd"]
 
@@ -162,7 +165,8 @@ def shiftnd(
     xp = array_namespace(data=data, optional={"offset": _row_or_none(offset)}, use_numpy_fft=use_numpy_fft)
     data = as_numeric("data", data, xp=xp)
     phase = number("phase", phase)
-    data = xp.where(xp.isnan(data), xp.zeros_like(data), data)
+    if not known_finite(data, xp=xp):
+        data = xp.where(xp.isnan(data), xp.zeros_like(data), data)
     at = _offset(offset, data, xp=xp)
     ndim = at.shape[0]
     check_axes("data", data, ndim)
@@ -172,9 +176,10 @@ def shiftnd(
             moved = translate_real_part(rfft(data, ndim, xp=xp), at, shape, xp=xp)
             return irfft(moved, shape, xp=xp) / math.prod(shape)
         spectrum = xp.fft.fftn(as_complex(data, xp=xp), axes=axes_of(ndim))
-        points = [at[axis : axis + 1] for axis in range(ndim)]
-        for axis, e in enumerate(columns_at(shape, points, half=False, conjugate=True, nyquist=False, xp=xp)):
-            spectrum = spectrum * xp.reshape(xp.astype(e, spectrum.dtype), along(n=shape[axis], axis=axis, ndim=ndim))
+        for axis, n in enumerate(shape):
+            nu = table(frequency, n, False, dtype=at.dtype, like=at, xp=xp)
+            e = phasor(nu, at[axis : axis + 1], -1.0, xp=xp)
+            spectrum = spectrum * xp.reshape(xp.astype(e, spectrum.dtype), along(n=n, axis=axis, ndim=ndim))
         moved = xp.fft.ifftn(spectrum, axes=axes_of(ndim)) * (math.cos(phase) - 1j * math.sin(phase))
     return abs(moved) if return_abs else real_or_complex(moved, return_real=return_real, xp=xp)
 

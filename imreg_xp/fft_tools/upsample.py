@@ -6,12 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import scipy.fft
-
 from .._array import Array, Namespace, array_namespace, as_images
 from ._arguments import as_numeric, check_axes, factor, number, size, sizes
-from ._dft import contract
-from .sampling import as_complex, columns_at, coordinates, on_grid
+from ._dft import part
+from ._matrices import Line, along_axis, coordinates, cosine_and_sine, is_small, waves
+from .sampling import as_complex, on_grid, parts, whole
 
 __all__ = ["dftups", "dftups1d", "odddftups", "upsample_image"]
 
@@ -63,11 +62,8 @@ def dftups(
     data = as_complex(as_numeric("inp", inp, xp=xp), xp=xp)
     step = 1 / factor("usfac", usfac)
     counts = [size("nor", nor, data.shape[-2]), size("noc", noc, data.shape[-1])]
-    at = [
-        coordinates(-offset * step, step, count, xp.real(data), xp=xp)
-        for offset, count in zip((number("roff", roff), number("coff", coff)), counts, strict=True)
-    ]
-    return _transform(data, at, xp=xp)
+    offsets = (number("roff", roff), number("coff", coff))
+    return _transform(data, [Line(-o * step, step, count) for o, count in zip(offsets, counts, strict=True)], xp=xp)
 
 
 def odddftups(
@@ -113,25 +109,57 @@ def dftups1d(
     data = as_complex(as_numeric("inp", inp, xp=xp), xp=xp)
     step = 1 / factor("usfac", usfac)
     count = size("outsize", outsize, data.shape[-1])
-    at = coordinates(number("offset", offset) * step, step, count, xp.real(data), xp=xp)
-    table = _transform(data, [at], xp=xp)
-    return (xp.astype(at, xp.real(data).dtype), table) if return_xouts else table
+    line = Line(number("offset", offset) * step, step, count)
+    values = _transform(data, [line], xp=xp)
+    real = xp.real(data)
+    return (xp.astype(coordinates(line, real, xp=xp), real.dtype), values) if return_xouts else values
 
 
-def _transform(data: Array, at: list[Array], *, xp: Namespace) -> Array:
+def _transform(data: Array, lines: list[Line], *, xp: Namespace) -> Array:
     """Sum e^(-2 pi i x k / n) times the data over their last axes, k counted as frequencies."""
-    lead, shape = data.shape[: data.ndim - len(at)], data.shape[data.ndim - len(at) :]
-    columns = columns_at(shape, at, half=False, conjugate=True, nyquist=False, xp=xp)
-    table = contract(xp.reshape(data, (math.prod(lead), *shape)), columns, xp=xp)
-    return xp.reshape(xp.astype(table, data.dtype), (*lead, *table.shape[1:]))
+    lead, shape = data.shape[: data.ndim - len(lines)], data.shape[data.ndim - len(lines) :]
+    flat = xp.reshape(data, (math.prod(lead), *shape))
+    # the axis that shrinks most first: what is left is less work
+    order = sorted(range(len(lines)), key=lambda a: lines[a].samples / shape[a])
+    if all(is_small(n, line) for n, line in zip(shape, lines, strict=True)):
+        for axis in order:
+            flat = along_axis(axis + 1, waves(shape[axis], lines[axis], flat, xp=xp), flat, xp=xp)
+    else:
+        images, both = parts(flat, xp=xp)
+        for axis in order:
+            images = _waves_along(axis + 1, coordinates(lines[axis], images, xp=xp), images, xp=xp)
+        flat = whole(images, both)
+    return xp.reshape(flat, (*lead, *flat.shape[1:]))
+
+
+def _waves_along(axis: int, at: Array, images: Array, *, xp: Namespace) -> Array:
+    r"""Sum :math:`e^{-2\pi i x k / n}` times images, real parts before imaginary ones, over k along one axis.
+
+    Opposite modes share their cosine and their sine, which are real: a quarter of the products of complex waves.
+
+    .. math:: \sum_{k \ge 0} \cos(2\pi x k / n)\, (a_k + a_{-k}) - i \sin(2\pi x k / n)\, (a_k - a_{-k})
+    """
+    n, half = images.shape[axis], images.shape[0] // 2
+    top = (n + 1) // 2
+    rise = part(images, axis, 1, top)
+    fall = xp.flip(part(images, axis, n - top + 1, None), axis=axis)
+    own = [part(images, axis, 0, 1)]
+    # the middle mode of an even axis is at -n / 2
+    middle = [part(images, axis, top, top + 1)] if n % 2 == 0 else []
+    even = xp.concat([*own, rise + fall, *middle], axis=axis)
+    odd = xp.concat([rise - fall, *(-m for m in middle)], axis=axis)
+    cosine, sine = (xp.astype(a, images.dtype, copy=False) for a in cosine_and_sine(n, at, xp=xp))
+    result = along_axis(axis, cosine, even, xp=xp)
+    turned = along_axis(axis, sine[:, 1:], odd, xp=xp)
+    return result + xp.concat([turned[half:, ...], -turned[:half, ...]], axis=0)
 
 
 def upsample_image(
     image: Array,
     upsample_factor: float = 1,
     output_size: int | Sequence[int] | None = None,
-    nthreads: int = 1,
-    use_numpy_fft: bool = False,
+    nthreads: int = 1,  # noqa: ARG001
+    use_numpy_fft: bool = False,  # noqa: ARG001
     xshift: float = 0,
     yshift: float = 0,
 ) -> Array:
@@ -150,10 +178,8 @@ def upsample_image(
         Samples per pixel.
     output_size : int or (int, int), optional
         Rows and columns of the result; the factor times those of the image if not given.
-    nthreads : int
-        Threads for the FFT (NumPy arrays).
-    use_numpy_fft : bool
-        Transform with `numpy.fft` instead of `scipy.fft` (NumPy arrays).
+    nthreads, use_numpy_fft
+        Without effect: nothing is transformed.
     xshift, yshift : number
         Shift of the result, in its own pixels.
 
@@ -174,14 +200,13 @@ def upsample_image(
     The Nyquist mode of an even axis enters by its cosine along that axis. The toolkit returns a complex array, and has
     the cosine of the sum for a mode at Nyquist along both axes.
     """
-    xp = array_namespace(image=image, use_numpy_fft=use_numpy_fft)
+    xp = array_namespace(image=image)
     (data,) = as_images(xp=xp, image=image)
     check_axes("image", data, 2)
     up = factor("upsample_factor", upsample_factor)
     lead, shape = data.shape[:-2], data.shape[-2:]
     counts = sizes("output_size", output_size, [max(1, round(n * up)) for n in shape])
     shifts = (number("yshift", yshift), number("xshift", xshift))
-    at = [coordinates(-shift / up, 1 / up, count, data, xp=xp) for shift, count in zip(shifts, counts, strict=True)]
-    with scipy.fft.set_workers(nthreads):
-        result = on_grid(xp.reshape(data, (math.prod(lead), *shape)), at, xp=xp)
+    lines = [Line(-shift / up, 1 / up, count) for shift, count in zip(shifts, counts, strict=True)]
+    result = on_grid(xp.reshape(data, (math.prod(lead), *shape)), lines, xp=xp)
     return xp.reshape(result, (*lead, *counts))

@@ -6,11 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import scipy.fft
-
 from .._array import Array, Namespace, array_namespace
 from ._arguments import as_numeric, check_axes, factor, number, numbers, size, sizes
-from .sampling import coordinates, on_grid, real_or_complex
+from ._matrices import Line, coordinates
+from .sampling import on_grid, real_or_complex
 
 __all__ = ["zoom1d", "zoom_on_pixel", "zoomnd"]
 
@@ -20,8 +19,8 @@ def zoom1d(
     usfac: float = 1,
     outsize: int | None = None,
     offset: float = 0,
-    nthreads: int = 1,
-    use_numpy_fft: bool = False,
+    nthreads: int = 1,  # noqa: ARG001
+    use_numpy_fft: bool = False,  # noqa: ARG001
     return_xouts: bool = False,
     return_real: bool = True,
 ) -> Any:
@@ -42,10 +41,8 @@ def zoom1d(
         Samples of the result, n if not given.
     offset : number
         From the centre, in pixels of `inp`.
-    nthreads : int
-        Threads for the FFT (NumPy arrays).
-    use_numpy_fft : bool
-        Transform with `numpy.fft` instead of `scipy.fft` (NumPy arrays).
+    nthreads, use_numpy_fft
+        Without effect: nothing is transformed.
     return_xouts : bool
         Return (x, result), x in pixels of `inp`.
     return_real : bool
@@ -63,13 +60,12 @@ def zoom1d(
     ValueError
         `usfac` is not positive or `outsize` not a whole number of at least 1.
     """
-    xp = array_namespace(inp=inp, use_numpy_fft=use_numpy_fft)
+    xp = array_namespace(inp=inp)
     check_axes("inp", inp, 1)
     centre = [(inp.shape[-1] - 1) / 2 + number("offset", offset)]
     shape = [size("outsize", outsize, inp.shape[-1])]
-    with scipy.fft.set_workers(nthreads):
-        x, zoomed = _zoom(inp, centre, usfac, shape, return_real=return_real, xp=xp)
-    return (x[0], zoomed) if return_xouts else zoomed
+    lines, zoomed = _zoom(inp, centre, usfac, shape, return_real=return_real, xp=xp)
+    return (_coordinates(lines[0], zoomed, xp=xp), zoomed) if return_xouts else zoomed
 
 
 def zoomnd(
@@ -108,8 +104,8 @@ def zoom_on_pixel(
     coordinates: Sequence[float],
     usfac: float = 1,
     outshape: int | Sequence[int] | None = None,
-    nthreads: int = 1,
-    use_numpy_fft: bool = False,
+    nthreads: int = 1,  # noqa: ARG001
+    use_numpy_fft: bool = False,  # noqa: ARG001
     return_real: bool = True,
     return_xouts: bool = False,
 ) -> Any:
@@ -129,10 +125,8 @@ def zoom_on_pixel(
         Samples per pixel.
     outshape : int or sequence of int, optional
         Shape of the result, that of `inp` if not given.
-    nthreads : int
-        Threads for the FFT (NumPy arrays).
-    use_numpy_fft : bool
-        Transform with `numpy.fft` instead of `scipy.fft` (NumPy arrays).
+    nthreads, use_numpy_fft
+        Without effect: nothing is transformed.
     return_real : bool
         Return the real part; otherwise the result is complex.
     return_xouts : bool
@@ -155,14 +149,14 @@ def zoom_on_pixel(
     The Nyquist mode of an even axis enters by its cosine along that axis, so the interpolant of real data is real. The
     toolkit has the cosine of the sum for a mode at Nyquist along two axes.
     """
-    xp = array_namespace(inp=inp, use_numpy_fft=use_numpy_fft)
+    xp = array_namespace(inp=inp)
     check_axes("inp", inp, inp.ndim)
     centre = numbers("coordinates", coordinates, inp.ndim)
     shape = sizes("outshape", outshape, inp.shape)
-    with scipy.fft.set_workers(nthreads):
-        x, zoomed = _zoom(inp, centre, usfac, shape, return_real=return_real, xp=xp)
+    lines, zoomed = _zoom(inp, centre, usfac, shape, return_real=return_real, xp=xp)
     if not return_xouts:
         return zoomed
+    x = [_coordinates(line, zoomed, xp=xp) for line in lines]
     grid = [
         xp.broadcast_to(xp.reshape(a, (-1,) + (1,) * (len(x) - 1 - axis)), zoomed.shape) for axis, a in enumerate(x)
     ]
@@ -171,14 +165,17 @@ def zoom_on_pixel(
 
 def _zoom(
     inp: Array, centre: Sequence[float], usfac: float, shape: Sequence[int], *, return_real: bool, xp: Namespace
-) -> tuple[list[Array], Array]:
+) -> tuple[list[Line], Array]:
     """Return the coordinates per axis and the zoom over the last axes, as many as `centre` has."""
     ndim = len(centre)
     data = as_numeric("inp", inp, xp=xp)
-    real = xp.real(data) if xp.isdtype(data.dtype, "complex floating") else data
     step = 1 / factor("usfac", usfac)
-    at = [coordinates(c - (n - 1) / 2 * step, step, n, real, xp=xp) for c, n in zip(centre, shape, strict=True)]
+    lines = [Line(c - (n - 1) / 2 * step, step, n) for c, n in zip(centre, shape, strict=True)]
     lead, own = data.shape[: data.ndim - ndim], data.shape[data.ndim - ndim :]
-    zoomed = on_grid(xp.reshape(data, (math.prod(lead), *own)), at, xp=xp)
-    zoomed = real_or_complex(xp.reshape(zoomed, (*lead, *shape)), return_real=return_real, xp=xp)
-    return [xp.astype(a, real.dtype) for a in at], zoomed
+    zoomed = on_grid(xp.reshape(data, (math.prod(lead), *own)), lines, xp=xp)
+    return lines, real_or_complex(xp.reshape(zoomed, (*lead, *shape)), return_real=return_real, xp=xp)
+
+
+def _coordinates(line: Line, like: Array, *, xp: Namespace) -> Array:
+    real = xp.real(like) if xp.isdtype(like.dtype, "complex floating") else like
+    return xp.astype(coordinates(line, real, xp=xp), real.dtype)
