@@ -73,9 +73,9 @@ def _methods(scene: str) -> dict[str, _Shifts | None]:
     boundary = "wrap" if scene == "periodic" else "overlap"
     ours = load(_NAMED["imreg_xp, wrap"])
 
-    def on(reference: str) -> _Shifts:
-        def call(frames: np.ndarray, _: np.ndarray, __: float) -> tuple[np.ndarray, np.ndarray]:
-            found = ours.register_stack(reference, frames, boundary=boundary)
+    def on(reference: str, *, given: bool = False) -> _Shifts:
+        def call(frames: np.ndarray, _: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
+            found = ours.register_stack(reference, frames, moving_err=noise if given else None, boundary=boundary)
             return found.shift, found.shift_err
 
         return call
@@ -86,6 +86,7 @@ def _methods(scene: str) -> dict[str, _Shifts | None]:
 
     return {
         **{f"imreg_xp, {policy}": on(policy) for policy in reversed(_POLICIES)},
+        **{f"imreg_xp, {policy}, errors given": on(policy, given=True) for policy in ("joint", "first")},
         **{f"{name}, on the first": _in_pairs(_NAMED[name]) for name in _PAIRWISE},
         _KNOWN: known,
     }
