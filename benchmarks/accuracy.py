@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .peers import METHODS, Answer, Method, answer, load
-from .scenes import REAL, SCENES
+from .scenes import REAL, SCENES, STARS
 
 __all__ = ["LOST", "SEED", "cell", "rows"]
 
@@ -36,7 +36,8 @@ def rows(quick: bool) -> list[Row]:
 def cell(methods: Sequence[Method], scene: str, noise: float, size: int, count: int) -> list[Row]:
     """Return a row per method: `count` realisations of a scene, the same ones for each; noise in units of its rms."""
     rng = np.random.default_rng([SEED, zlib.crc32(scene.encode()), round(1e4 * noise)])
-    drawn = [SCENES[scene](rng, size, noise) for _ in range(count)]
+    draw = (SCENES | STARS)[scene]
+    drawn = [draw(rng, size, noise) for _ in range(count)]
     case = {"scene": scene, "noise": noise, "realisations": count}
     if drawn[0] is None:
         return [_empty(m, {**case, "size": size}, "the scene is not installed") for m in methods]
@@ -70,11 +71,12 @@ def _row(method: Method, drawn: list[Any], case: Row) -> Row:
     return {
         **_empty(method, case, note),
         "rms": float(np.sqrt(np.mean(errors[finite] ** 2))),
+        "rms_found": float(np.sqrt(np.mean(errors[good] ** 2))) if good.any() else None,
         "bias": float(np.max(np.abs(errors[finite].mean(axis=0)))),
         "lost": float(1 - good.mean()),
     }
 
 
 def _empty(method: Method, case: Row, note: str) -> Row:
-    nothing = dict.fromkeys(("rms", "bias", "lost", "bound", "rms_over_bound"))
+    nothing = dict.fromkeys(("rms", "rms_found", "bias", "lost", "bound", "rms_over_bound"))
     return {**case, "method": method.name, **nothing, "note": note}

@@ -10,6 +10,7 @@ import numpy as np
 
 from .peers import METHODS, Answer, Method, answer, load
 from .scenes import Drawn, drawn
+from .systems import REPORTING
 
 __all__ = ["BINS", "CASES", "SEED", "Case", "measure", "rows"]
 
@@ -65,14 +66,18 @@ CASES = (
     Case("overlap", 0.1, noise_beam=1.0),
     Case("overlap", 0.1, noise_beam=1.0, given=False),
     Case("overlap", 0.1, "both", noise_beam=2.0, given=False),
+    Case("wrap", 0.1, noise_beam=1.0),
+    Case("overlap", 0.1, "both", noise_beam=1.0),
+    Case("overlap", 0.1, "both", errors="varying"),
 )
 _QUICK = (CASES[0], CASES[6], CASES[14])
 
 
 def rows(quick: bool) -> list[Row]:
     """Return all rows of this part."""
-    size, count, cases = (64, 8, _QUICK) if quick else (112, 200, CASES)
-    return [row for case in cases for row in measure([m for m in METHODS if m.errors], case, size, count)]
+    size, counts, cases = (64, (8, 4), _QUICK) if quick else (112, (200, 80), CASES)
+    methods = ([m for m in METHODS if m.errors], REPORTING)
+    return [row for case in cases for m, n in zip(methods, counts, strict=True) for row in measure(m, case, size, n)]
 
 
 def measure(methods: Sequence[Method], case: Case, size: int, count: int) -> list[Row]:
@@ -87,7 +92,9 @@ def measure(methods: Sequence[Method], case: Case, size: int, count: int) -> lis
 
 
 def _row(method: Method, case: Case, scenes: list[Drawn], size: int) -> Row:
-    nothing = dict.fromkeys(("pull", "within_1", "within_2", "rms_over_bound", "lost", "histogram"))
+    nothing = dict.fromkeys(
+        ("pull", "percent_off", "within_1", "within_2", "rms_over_bound", "efficiency", "lost", "histogram")
+    )
     row = {"case": case.name, **asdict(case), "size": size, "method": method.name, "realisations": len(scenes)}
     row |= {**nothing, "note": ""}
     package = load(method)
@@ -111,14 +118,16 @@ def _statistics(made: np.ndarray, claimed: np.ndarray, bounds: list[Any]) -> Row
         return {"lost": 1.0}
     pulls = made[usable] / claimed[usable]
     rms = np.sqrt(np.mean(made[usable] ** 2))
-    known = bounds[0] is not None
+    bound = None if bounds[0] is None else float(np.sqrt(np.mean(np.square(bounds))))
     counts = np.histogram(np.clip(pulls, BINS[0], np.nextafter(BINS[-1], 0)), BINS)[0]
     return {
         "pull": float(np.sqrt(np.mean(pulls**2))),
+        "percent_off": 100 * abs(float(np.sqrt(np.mean(pulls**2))) - 1),
         "within_1": float(np.sum(np.abs(pulls) <= 1) / made.size),
         "within_2": float(np.sum(np.abs(pulls) <= 2) / made.size),
         "rms": float(rms),
-        "rms_over_bound": float(rms / np.sqrt(np.mean(np.square(bounds)))) if known else None,
+        "rms_over_bound": None if bound is None else float(rms / bound),
+        "efficiency": None if bound is None else float(bound / rms),
         "lost": float(1 - np.mean(usable.all(axis=1) & (np.abs(np.where(usable, made, np.inf)).max(axis=1) < 1))),
         "histogram": counts.tolist(),
     }

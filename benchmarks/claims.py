@@ -15,21 +15,28 @@ Row = dict[str, Any]
 _SCATTER = 2.5
 _WHITE, _CORRELATED = 0.05, 0.1
 _BOUND = 0.1
+_SAME_MEMORY = 0.1  # images
+_BUDGET = 256  # MB that spectra may need beside themselves, whatever their number
+_JOINT = "imreg_xp, joint"
 _OURS = {"wrap": "imreg_xp, wrap", "overlap": "imreg_xp, overlap"}
 
 
 def doubts(record: Record) -> list[str]:
     """Return a sentence for each of our rows whose pulls, coverage or error are not what they should be."""
-    check = {"calibration": _calibration, "accuracy": _accuracy}.get(record["command"])
+    check = {"calibration": _calibration, "accuracy": _accuracy, "faint": _faint, "spectra": _spectra}.get(
+        record["command"]
+    )
     return [] if check is None else [s for row in record["rows"] if _ours(row) for s in check(row)]
 
 
 def _ours(row: Row) -> bool:
-    return row["method"].startswith("imreg_xp")
+    return row["method"].startswith(("imreg_xp", "chi²"))
 
 
 def _allowed(row: Row, least: float) -> float:
-    return least + _SCATTER / math.sqrt(4 * row["realisations"])
+    """Return what an rms over 2 components of so many realisations may be off."""
+    count = row["realisations"] * row.get("frames", 1) if "spectra" not in row else row["spectra"] / 2
+    return least + _SCATTER / math.sqrt(4 * count)
 
 
 def _calibration(row: Row) -> Iterator[str]:
@@ -62,13 +69,36 @@ def _accuracy(row: Row) -> Iterator[str]:
     yield from _against_bound(row, where)
 
 
+def _faint(row: Row) -> Iterator[str]:
+    """Look at the joint estimate: what it is for is to be as good as if the scene were known."""
+    if row["method"] != _JOINT:
+        return
+    where = f"{row['method']}, {row['scene']}, S/N {row['snr']:g}, {row['frames']} frames"
+    if row["lost"]:
+        yield f"{where}: {row['lost']:.1%} lost"
+    yield from _against_bound(row, where)
+    if row["pull"] is not None and abs(row["pull"] - 1) > _allowed(row, _CORRELATED):
+        yield f"{where}: the rms of the pulls is {row['pull']:.2f}, not 1"
+
+
+def _spectra(row: Row) -> Iterator[str]:
+    where = f"{row['spectra']} spectra, S/N {row['snr']:g}"
+    if abs(row["pull"] - 1) > _allowed(row, _WHITE):
+        yield f"{where}: the rms of the pulls is {row['pull']:.2f}, not 1"
+    if row["megabytes"] is not None and row["megabytes"] > _BUDGET:
+        yield f"{where}: {row['megabytes']:.0f} MB beside the data, more than {_BUDGET}"
+
+
 def _meant(scene: str) -> str:
     return _OURS["wrap" if scene == "periodic" else "overlap"]
 
 
 def wins(record: Record) -> list[str]:
     """Return a sentence for each peer that is faster, or nearer to the truth, than we are, and in which rows."""
-    find = {"speed": _faster, "accuracy": _nearer, "documented": _same_function}.get(record["command"])
+    find = {
+        "speed": _faster, "accuracy": _nearer, "calibration": _truer, "scaling": _faster_at,
+        "documented": _same_function, "systems": _nearer_than_register, "faint": _nearer_than_jointly,
+    }.get(record["command"])  # fmt: skip
     told: dict[str, list[str]] = {}
     for start, where in find(record["rows"]) if find else ():
         told.setdefault(start, []).append(where)
@@ -76,12 +106,48 @@ def wins(record: Record) -> list[str]:
 
 
 def _faster(rows: list[Row]) -> Iterator[tuple[str, str]]:
+    """Compare with the fastest of ours, which takes images as periodic as peers do, and with the default."""
     case = ("kind", "size", "frames", "dtype", "threads")
-    for ours, row in _rivals(rows, case, "ms", lambda _: "imreg_xp, wrap, white"):
-        what = f"{row['frames']} × {row['size']}²" if row["kind"] == "stack" else f"a pair of {row['size']}²"
-        threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}"
-        times = f"{ours['ms'] / row['ms']:.1f} ({what}, {row['dtype']}, {threads})"
-        yield f"{row['method']} is faster than {ours['method']}", times
+    for mine in ("imreg_xp, wrap, white", "imreg_xp, overlap"):
+        for ours, row in _rivals(rows, case, "ms", lambda _, mine=mine: mine):
+            what = f"{row['frames']} × {row['size']}²" if row["kind"] == "stack" else f"a pair of {row['size']}²"
+            threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}"
+            times = f"{ours['ms'] / row['ms']:.1f} ({what}, {row['dtype']}, {threads})"
+            yield f"{row['method']} is faster than {mine}", times
+        for ours, row in _rivals(rows, case, "images", lambda _, mine=mine: mine):
+            what = f"{row['frames']} × {row['size']}², {row['dtype']}"
+            less = f"{ours['images'] - row['images']:.1f} times the images given ({what})"
+            if ours["images"] - row["images"] > _SAME_MEMORY:
+                yield f"{row['method']} needs less memory than {mine}", less
+
+
+def _faster_at(rows: list[Row]) -> Iterator[tuple[str, str]]:
+    for mine in ("imreg_xp, wrap", "imreg_xp, wrap, white", "imreg_xp, overlap"):
+        for ours, row in _rivals(rows, ("against", "value"), "ms", lambda _, mine=mine: mine):
+            times = f"{ours['ms'] / row['ms']:.1f} ({row['value']} {row['against']})"
+            yield f"{row['method']} is faster than {mine}", times
+
+
+def _truer(rows: list[Row]) -> Iterator[tuple[str, str]]:
+    """Compare errors claimed with errors made: pulls whose rms is nearer to 1 by more than chance."""
+    off = [{**r, "off": None if r["pull"] is None else abs(math.log(r["pull"]))} for r in rows]
+    for ours, row in _rivals(off, ("case",), "off", lambda r: _OURS[r["boundary"]]):
+        if ours["off"] - row["off"] > _SCATTER / math.sqrt(4 * row["realisations"]):
+            times = f"{ours['off'] - row['off']:.2f} of the rms of the pulls ({row['case']})"
+            yield f"the errors of {row['method']} are truer than those of {ours['method']}", times
+
+
+def _nearer_than_register(rows: list[Row]) -> Iterator[tuple[str, str]]:
+    for ours, row in _rivals(rows, ("scene", "noise"), "rms", lambda r: _meant(r["scene"]), all_others=True):
+        times = f"{ours['rms'] / row['rms']:.2f} ({row['scene']}, noise {row['noise']:g})"
+        yield f"{row['method']} is nearer than {ours['method']}", times
+
+
+def _nearer_than_jointly(rows: list[Row]) -> Iterator[tuple[str, str]]:
+    usual = [r for r in rows if not r["method"].endswith("known")]
+    for ours, row in _rivals(usual, ("scene", "snr", "frames"), "rms", lambda _: _JOINT, all_others=True):
+        times = f"{ours['rms'] / row['rms']:.2f} ({row['scene']}, S/N {row['snr']:g}, {row['frames']} frames)"
+        yield f"{row['method']} is nearer than {ours['method']}", times
 
 
 def _nearer(rows: list[Row]) -> Iterator[tuple[str, str]]:
@@ -100,12 +166,12 @@ def _same_function(rows: list[Row]) -> Iterator[tuple[str, str]]:
 
 
 def _rivals(
-    rows: list[Row], case: tuple[str, ...], field: str, meant: Callable[[Row], str]
+    rows: list[Row], case: tuple[str, ...], field: str, meant: Callable[[Row], str], *, all_others: bool = False
 ) -> Iterator[tuple[Row, Row]]:
-    """Go through the pairs of our row and that of a peer which is better in the same case."""
+    """Go through the pairs of our row and that of a peer (or any other) which is better in the same case."""
     ours = {tuple(r[k] for k in case): r for r in rows if r["method"] == meant(r) and r[field] is not None}
     for row in rows:
         mine = ours.get(tuple(row[k] for k in case))
-        peer = not _ours(row) and "rfft2" not in row["method"]
+        peer = (all_others or not _ours(row)) and "rfft2" not in row["method"]
         if mine is not None and peer and row[field] is not None and row[field] < mine[field]:
             yield mine, row

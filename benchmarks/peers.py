@@ -16,7 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["METHODS", "Answer", "Method", "Pair", "answer", "filled", "load", "versions"]
+__all__ = ["METHODS", "Answer", "Method", "Pair", "answer", "backwards", "filled", "forwards", "load",
+           "of_two_jointly", "versions"]  # fmt: skip
+
+OURS, TOOLKIT = ("imreg-xp",), ("image-registration",)
 
 # half the extent of the 68.27 % region of two parameters jointly, in marginal 1 sigma
 JOINT = 1.5151
@@ -73,21 +76,30 @@ def _register_stack(**options: Any) -> Callable[[Any, np.ndarray, np.ndarray], n
     return lambda package, reference, frames: package.register_stack(reference, frames, **options).shift
 
 
-def _backwards(found: Any) -> np.ndarray:
+def forwards(found: Any) -> np.ndarray:
+    """Turn two numbers (x, y) into an array (y, x)."""
+    return np.array([float(v) for v in found[:2]])[::-1]
+
+
+def backwards(found: Any) -> np.ndarray:
     """Turn (dx, dy), how far `moving` lies from `reference`, into what to apply along (y, x)."""
-    return -np.array([float(v) for v in found[:2]])[::-1]
+    return -forwards(found)
 
 
-def _chi2_shift(package: Any, pair: Pair) -> Answer:
-    """Call the documented function, ours or theirs; the errors it documents are those of two parameters jointly.
+def of_two_jointly(function: str, **options: Any) -> Callable[[Any, Pair], Answer]:
+    """Return a call of a documented chi² function, ours or theirs, whose errors are those of two parameters jointly.
 
     It takes one `err`: that of the difference of the images, where both have noise.
     """
-    err = pair.moving_err
-    if err is not None and pair.reference_err is not None:
-        err = np.hypot(err, pair.reference_err)
-    found = package.chi2_shift(pair.reference, pair.moving, err, zeromean=True, upsample_factor="auto")
-    return Answer(_backwards(found), np.array([float(v) for v in found[2:4]])[::-1] / JOINT)
+
+    def call(package: Any, pair: Pair) -> Answer:
+        err = pair.moving_err
+        if err is not None and pair.reference_err is not None:
+            err = np.hypot(err, pair.reference_err)
+        found = getattr(package, function)(*pair[:2], err, zeromean=True, **options)
+        return Answer(backwards(found), forwards(found[2:4]) / JOINT)
+
+    return call
 
 
 def _standard(pair: Pair) -> list[np.ndarray]:
@@ -112,11 +124,11 @@ def _skimage_masked(package: Any, pair: Pair) -> Answer:
 def _hann(package: Any, pair: Pair) -> Answer:
     kind = package.CV_32F if pair.moving.dtype == np.float32 else package.CV_64F
     window = package.createHanningWindow(pair.moving.shape[::-1], kind)
-    return Answer(_backwards(package.phaseCorrelate(*pair[:2], window)[0]))
+    return Answer(backwards(package.phaseCorrelate(*pair[:2], window)[0]))
 
 
 def _stackreg(package: Any, pair: Pair) -> Answer:
-    return Answer(_backwards(package.StackReg(package.StackReg.TRANSLATION).register(*_standard(pair))[:2, 2]))
+    return Answer(backwards(package.StackReg(package.StackReg.TRANSLATION).register(*_standard(pair))[:2, 2]))
 
 
 def _torch_pair(package: Any, pair: Pair) -> Answer:
@@ -142,14 +154,15 @@ def _torch_stack(torch: Any, reference: np.ndarray, frames: np.ndarray) -> np.nd
 
 
 _OPENCV = ("opencv-contrib-python-headless", "opencv-python-headless", "opencv-contrib-python", "opencv-python")
+_CHI2 = of_two_jointly("chi2_shift", upsample_factor="auto")
 _WHITE: dict[str, Any] = {"boundary": "wrap", "noise": "white"}
-_OURS, _TOOLKIT, _SKIMAGE = ("imreg-xp",), ("image-registration",), ("scikit-image",)
+_SKIMAGE = ("scikit-image",)
 
 METHODS: tuple[Method, ...] = (
-    Method("imreg_xp, overlap", _OURS, "imreg_xp", _register(), _register_stack(), masks=True, errors=True),
+    Method("imreg_xp, overlap", OURS, "imreg_xp", _register(), _register_stack(), masks=True, errors=True),
     Method(
         "imreg_xp, overlap, white",
-        _OURS,
+        OURS,
         "imreg_xp",
         _register(noise="white"),
         _register_stack(noise="white"),
@@ -157,33 +170,33 @@ METHODS: tuple[Method, ...] = (
         True,
     ),
     Method(
-        "imreg_xp, wrap", _OURS, "imreg_xp", _register(boundary="wrap"), _register_stack(boundary="wrap"), True, True
+        "imreg_xp, wrap", OURS, "imreg_xp", _register(boundary="wrap"), _register_stack(boundary="wrap"), True, True
     ),
-    Method("imreg_xp, wrap, white", _OURS, "imreg_xp", _register(**_WHITE), _register_stack(**_WHITE), True, True),
-    Method("imreg_xp.chi2_shift", _OURS, "imreg_xp", _chi2_shift, masks=True, errors=True),
-    Method("image_registration.chi2_shift", _TOOLKIT, "image_registration", _chi2_shift, errors=True),
+    Method("imreg_xp, wrap, white", OURS, "imreg_xp", _register(**_WHITE), _register_stack(**_WHITE), True, True),
+    Method("imreg_xp.chi2_shift", OURS, "imreg_xp", _CHI2, masks=True, errors=True),
+    Method("image_registration.chi2_shift", TOOLKIT, "image_registration", _CHI2, errors=True),
     Method(
         "image_registration.register_images",
-        _TOOLKIT,
+        TOOLKIT,
         "image_registration",
-        lambda p, q: Answer(_backwards(p.register_images(*q[:2], usfac=100))),
+        lambda p, q: Answer(backwards(p.register_images(*q[:2], usfac=100))),
     ),
     Method(
         "image_registration.cross_correlation_shifts",
-        _TOOLKIT,
+        TOOLKIT,
         "image_registration",
-        lambda p, q: Answer(_backwards(p.cross_correlation_shifts(*q[:2]))),
+        lambda p, q: Answer(backwards(p.cross_correlation_shifts(*q[:2]))),
     ),
     Method("scikit-image", _SKIMAGE, "skimage.registration", _skimage),
     Method("scikit-image, no phase", _SKIMAGE, "skimage.registration", _skimage_no_phase),
     Method("scikit-image, masked", _SKIMAGE, "skimage.registration", _skimage_masked, masks=True),
-    Method("OpenCV phaseCorrelate", _OPENCV, "cv2", lambda p, q: Answer(_backwards(p.phaseCorrelate(*q[:2])[0]))),
+    Method("OpenCV phaseCorrelate", _OPENCV, "cv2", lambda p, q: Answer(backwards(p.phaseCorrelate(*q[:2])[0]))),
     Method("OpenCV phaseCorrelate, Hann", _OPENCV, "cv2", _hann),
     Method(
         "OpenCV phaseCorrelateIterative",
         _OPENCV,
         "cv2",
-        lambda p, q: Answer(_backwards(p.phaseCorrelateIterative(*q[:2]))),
+        lambda p, q: Answer(backwards(p.phaseCorrelateIterative(*q[:2]))),
     ),
     Method("imreg_dft", ("imreg-dft",), "imreg_dft", lambda p, q: Answer(np.asarray(p.translation(*q[:2])["tvec"]))),
     Method("pystackreg", ("pystackreg",), "pystackreg", _stackreg),

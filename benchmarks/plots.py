@@ -39,9 +39,8 @@ _STYLES: dict[str, dict[str, Any]] = {
 
 def draw(part: str, record: Record, path: Path) -> Path:
     """Draw one part into a PNG file."""
-    figure = {"speed": _speed, "accuracy": _accuracy, "calibration": _calibration, "scaling": _scaling}[part](
-        record["rows"]
-    )
+    figure = {"speed": _speed, "accuracy": _accuracy, "calibration": _calibration, "scaling": _scaling,
+              "faint": _faint}[part](record["rows"])  # fmt: skip
     FigureCanvasAgg(figure)
     figure.savefig(path, dpi=110, metadata={"Software": None})
     return path
@@ -153,6 +152,32 @@ def _steps(axes: Axes, row: Row | None, name: str, **style: Any) -> None:
     counts = np.array(row["histogram"])
     density = counts / counts.sum() / np.diff(BINS)
     axes.stairs(density, BINS, fill=True, label=f"{name}: rms {brief(row['pull'])}", **style)
+
+
+def _faint(rows: list[Row]) -> Figure:
+    figure = Figure(figsize=(12.5, 4.6), layout="constrained")
+    cases = list(dict.fromkeys((r["scene"], r["snr"]) for r in rows))
+    panels = figure.subplots(1, len(cases), sharey=True, squeeze=False)[0]
+    styles = {
+        "imreg_xp, joint": {"color": _OURS, "marker": "o", "lw": 2.4, "zorder": 5},
+        "imreg_xp, mean": {"color": "#6fb1e8", "marker": "s"},
+        "imreg_xp, first": {"color": "#7b5ea7", "marker": "p"},
+        "scikit-image, no phase, on the first": {"color": "#e58f2b", "marker": "^", "ls": ":"},
+        "image_registration.chi2_shift, on the first": {"color": "#d1495b", "marker": "v", "ls": ":"},
+    }
+    for axes, (scene, snr) in zip(panels, cases, strict=True):
+        chosen = [r for r in rows if (r["scene"], r["snr"]) == (scene, snr)]
+        for name, style in styles.items():
+            _line(axes, [r for r in chosen if r["method"] == name], lambda r: r["frames"], "rms", name, style)
+        bound = sorted({(r["frames"], r["bound"]) for r in chosen})
+        axes.plot(*zip(*bound, strict=True), "k--", lw=1.4, label="Cramér-Rao bound, the scene known", zorder=6)
+        _loglog(axes, "frames")
+        axes.set_title(f"{'periodic images' if scene == 'periodic' else scene}, S/N {snr:g} per pixel", fontsize=11)
+    panels[0].set_ylabel("rms error, pixels")
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=9
+    )
+    return figure
 
 
 def _scaling(rows: list[Row]) -> Figure:

@@ -38,8 +38,10 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "calibration": {
         "case": str, "boundary": str, "noise": _NUMBER, "noise_in": str, "errors": str, "noise_beam": _NUMBER,
-        "given": bool, "size": int, "method": str, "realisations": int, "pull": _MAYBE, "within_1": _MAYBE,
-        "within_2": _MAYBE, "rms_over_bound": _MAYBE, "lost": _MAYBE, "histogram": _NUMBERS, "note": str,
+        "given": bool, "size": int, "method": str, "realisations": int, "pull": _MAYBE, "percent_off": _MAYBE,
+        "within_1": _MAYBE,
+        "within_2": _MAYBE, "rms_over_bound": _MAYBE, "efficiency": _MAYBE, "lost": _MAYBE, "histogram": _NUMBERS,
+        "note": str,
     },
     "scaling": {"against": str, "value": int, "method": str, "ms": _MAYBE, "megabytes": _MAYBE,
                 "slope": _MAYBE, "memory_slope": _MAYBE, "note": str},
@@ -47,6 +49,19 @@ ROWS: dict[str, dict[str, Any]] = {
             "syncs": _MAYBE, "bytes_per_pixel": _MAYBE, "ms_per_frame": _MAYBE, "bandwidth": _MAYBE,
             "speed_up": _MAYBE, "note": str},
     "documented": {"size": int, "what": str},
+    "systems": {
+        "scene": str, "noise": _NUMBER, "size": int, "method": str, "realisations": int, "rms": _MAYBE,
+        "rms_found": _MAYBE, "lost": _MAYBE, "ms": _MAYBE, "ratio": _MAYBE, "note": str,
+    },
+    "limits": {"what": str, "case": str, "value": _MAYBE, "unit": str, "realisations": int, "note": str},
+    "spectra": {
+        "what": str, "method": str, "snr": _NUMBER, "spectra": int, "pixels": int, "templates": int, "scatter": _MAYBE,
+        "claimed": _MAYBE, "pull": _MAYBE, "lost": _MAYBE, "seconds": _MAYBE, "megabytes": _MAYBE, "note": str,
+    },
+    "faint": {
+        "scene": str, "snr": _NUMBER, "frames": int, "size": int, "method": str, "realisations": int, "rms": _MAYBE,
+        "bound": _NUMBER, "rms_over_bound": _MAYBE, "lost": _MAYBE, "pull": _MAYBE, "ms": _MAYBE, "note": str,
+    },
 }  # fmt: skip
 _TOP = {
     "version": int,

@@ -15,7 +15,7 @@ import numpy as np
 
 from .peers import Pair
 
-__all__ = ["REAL", "SCENES", "Drawn", "borrowed", "drawn", "periodic_pair"]
+__all__ = ["REAL", "SCENES", "STARS", "Drawn", "borrowed", "drawn", "periodic_pair"]
 
 _LARGEST = 0.05  # of the image: shifts of real pointings, and such that wrapping around does not hide the peak
 
@@ -68,6 +68,26 @@ def sampled(rng: np.random.Generator, size: int, noise: float, beam: float) -> D
     gain, background = rng.uniform(0.3, 3), rng.uniform(-10, 10)
     seen = gain * (moving + noise * rng.normal(size=moving.shape)) + background
     return Drawn(Pair(reference, seen, gain * noise), -offset, bound)
+
+
+def stars(rng: np.random.Generator, size: int, noise: float) -> Drawn:
+    """Draw two exposures of a field of stars of 5 pixels width, the brightest near the middle, the sky subtracted."""
+    offset = rng.uniform(-1, 1, 2) * _LARGEST * size
+    middle = rng.uniform(0.45, 0.55, (1, 2)) * size
+    others = rng.uniform(-0.1, 1.1, (20, 2)) * size
+    # no neighbour within what a centre is found from, and none as bright
+    others = others[np.max(np.abs(others - middle), axis=1) > 0.25 * size]
+    flux = np.concatenate([[1.0], rng.uniform(0.05, 0.4, len(others))])
+    y, x = np.indices((size, size))
+    views = [
+        sum(a * np.exp(-((y - v) ** 2 + (x - u) ** 2) / (2 * 2.12**2))
+            for a, (v, u) in zip(flux, np.concatenate([middle, others]) + move, strict=True))
+        for move in (np.zeros(2), offset)
+    ]  # fmt: skip
+    level = noise * float(np.std(views[1]))
+    gain = rng.uniform(0.3, 3)
+    seen = gain * (views[1] + level * rng.normal(size=views[1].shape))
+    return Drawn(Pair(views[0], seen, gain * level), -offset, None)
 
 
 def real(rng: np.random.Generator, size: int, noise: float, image: np.ndarray, block: int) -> Drawn:
@@ -128,6 +148,8 @@ SCENES: dict[str, Callable[[np.random.Generator, int, float], Drawn | None]] = {
     "cut-outs, oversampled": lambda rng, size, noise: sampled(rng, size, noise, 2.0),
     **REAL,
 }
+# scenes for what cannot do without stars
+STARS = {"stars": stars}
 
 
 def periodic_pair(size: int, dtype: str) -> tuple[np.ndarray, np.ndarray]:

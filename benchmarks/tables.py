@@ -24,7 +24,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
     ),
     "calibration": (
         ("case", "case", ""), ("method", "method", ""), ("pull", "pull", ".2f"), ("within_1", "in 1 sigma", ".3f"),
-        ("within_2", "in 2 sigma", ".3f"), ("rms_over_bound", "rms / bound", ".2f"), ("lost", "lost", ".2f"),
+        ("within_2", "in 2 sigma", ".3f"), ("efficiency", "efficiency", ".2f"), ("lost", "lost", ".2f"),
         ("note", "", ""),
     ),
     "scaling": (
@@ -44,6 +44,26 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
     "errors": (
         ("scene", "scene", ""), ("what", "function", ""), ("bias", "bias, px", ".4f"), ("rms", "rms, px", ".4f"),
         ("lost", "lost", ".2f"), ("theirs_bias", "their bias", ".4f"), ("theirs_rms", "their rms", ".4f"),
+    ),
+    "systems": (
+        ("scene", "scene", ""), ("noise", "noise", "g"), ("method", "method", ""), ("rms", "rms, px", ".4f"),
+        ("lost", "lost", ".2f"), ("rms_found", "rms of the others", ".4f"), ("ms", "ms", ".2f"),
+        ("ratio", "x FFTs", ".2f"), ("note", "", ""),
+    ),
+    "spectra": (
+        ("what", "what", ""), ("spectra", "spectra", ""), ("pixels", "pixels", ""), ("templates", "templates", ""),
+        ("snr", "S/N", "g"), ("method", "method", ""), ("scatter", "scatter, km/s", ".1f"),
+        ("claimed", "claimed, km/s", ".1f"), ("pull", "pull", ".2f"), ("lost", "lost", ".3f"),
+        ("seconds", "s", ".0f"), ("megabytes", "MB", ".0f"), ("note", "", ""),
+    ),
+    "limits": (
+        ("what", "what", ""), ("case", "case", ""), ("errors", "errors", ""), ("value", "value", ".5f"),
+        ("unit", "unit", ""), ("realisations", "realisations", ""), ("note", "", ""),
+    ),
+    "faint": (
+        ("scene", "scene", ""), ("snr", "S/N", "g"), ("frames", "frames", ""), ("method", "method", ""),
+        ("rms", "rms, px", ".4f"), ("rms_over_bound", "rms / bound", ".2f"), ("lost", "lost", ".3f"),
+        ("pull", "pull", ".2f"), ("ms", "ms / frame", ".2f"), ("note", "", ""),
     ),
     "compare": (
         ("kind", "what", ""), ("frames", "frames", ""), ("size", "size", ""), ("dtype", "dtype", ""),

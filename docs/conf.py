@@ -6,7 +6,9 @@ project = "imreg_xp"
 author = "The imreg_xp developers"
 version = release = imreg_xp.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.mathjax", "numpydoc"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.mathjax", "numpydoc", "myst_parser"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
 default_role = "code"
 exclude_patterns = ["_build"]
 html_theme = "alabaster"

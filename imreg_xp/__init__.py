@@ -27,7 +27,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from ._engine.result import Registration, Status
+from ._engine.result import Registration, SimilarityRegistration, Status
 from ._version import __version__
 from .chi2_shifts import chi2_shift, chi2_shift_iterzoom, chi2n_map
 from .coadds import Coadd, align_stack, coadd
@@ -35,15 +35,18 @@ from .cross_correlation_shifts import cross_correlation_shifts
 from .register_images import register_images
 from .registration import apply_shift, fourier_shift, register
 from .stacks import register_stack
+from .transforms import apply_transform
 
 __all__ = [
     "Coadd",
     "FITS_tools",
     "Registration",
+    "SimilarityRegistration",
     "Status",
     "__version__",
     "align_stack",
     "apply_shift",
+    "apply_transform",
     "chi2_shift",
     "chi2_shift_iterzoom",
     "chi2_shifts",
@@ -60,12 +63,24 @@ __all__ = [
     "register",
     "register_images",
     "register_stack",
+    "similarity",
+    "similarity_matrix",
     "spectral_shift",
     "subreg",
     "test",
+    "translation",
 ]
 
-_METHODS = ("correl_images", "correl_optimize", "corrmat_analyze", "spectral_shift", "subreg")
+_METHODS = (
+    "correl_images",
+    "correl_optimize",
+    "corrmat_analyze",
+    "similarity",
+    "similarity_matrix",
+    "spectral_shift",
+    "subreg",
+    "translation",
+)
 _FOUND_IN = {
     "cross_correlation_shifts_FITS": ".FITS_tools",
     "test": ".selftest",

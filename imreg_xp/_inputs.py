@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Integral
-from typing import Any, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
@@ -16,18 +16,27 @@ from ._array import (
     as_errors,
     as_images,
     device_of,
+    is_kind,
     is_number,
-    known_alike,
+    is_traced_or_remote,
     known_finite,
-    scalar_or_array,
 )
 from ._batch import as_batch, broadcast_batch
 from ._engine.problem import Options, Side, over_image
-from ._engine.result import Registration
+from ._engine.result import Registration, SimilarityRegistration
+from .fft_tools._dft import axes_of
 
-__all__ = ["choose", "image_pair", "one_image", "shift_limits", "unflatten"]
+__all__ = ["Seen", "choose", "image_pair", "one_image", "scalar_or_array", "shift_limits", "unflatten"]
 
+_Result = TypeVar("_Result", Registration, SimilarityRegistration)
 _HOPELESS = 30.0  # errors this many times the typical one mark bad pixels: together such pixels weigh nothing
+
+
+class Seen(NamedTuple):
+    """What was seen of two images: whether all pixels are finite, and their means (batch axes) if they are."""
+
+    finite: bool
+    means: tuple[Array | None, Array | None] = (None, None)
 
 
 def image_pair(
@@ -40,12 +49,12 @@ def image_pair(
     ndim: int,
     xp: Namespace,
     error_names: tuple[str, str] | None = None,
-    finite: bool | None = None,
+    seen: Seen | None = None,
 ) -> tuple[tuple[Side, Side], tuple[int, ...]]:
     """Check two images with their errors and masks; return them with a flat batch, and the batch shape.
 
-    Periodic images without masks are worth waiting for an accelerator to say whether all pixels are finite, if the
-    caller does not know: the estimator that weighs every pixel takes ten times as long.
+    Periodic images without masks are worth waiting for an accelerator to say whether all pixels are finite, if nobody
+    has `seen` that yet: the estimator that weighs every pixel takes far longer.
     """
     if not (ndim in (1, 2, 3) and isinstance(ndim, Integral)):
         msg = f"`ndim` must be 1, 2 or 3, got {ndim!r}"
@@ -64,14 +73,36 @@ def image_pair(
         msg = f"`{names[0]}` and `{names[1]}` must hold at least one image, got batches of shape {lead}"
         raise ValueError(msg)
     floats = as_images(xp=xp, **dict(zip(names, images, strict=True)))
-    if finite is None:
+    if seen is None:
         plain = all(ok is None for ok in valid) and all(_is_uniform(err) for err in errs)
-        finite = known_finite(*images, wait=same_shape and plain, xp=xp)
+        look = same_shape and plain
+        seen = _looked_at(images, floats, ndim, xp=xp) if look else Seen(known_finite(*images, xp=xp))
     first, second = (
-        one_image(image, err, ok, lead, ndim, names=(name, label, f"{name}_valid"), finite=finite, xp=xp)
+        one_image(image, err, ok, lead, ndim, names=(name, label, f"{name}_valid"), finite=seen.finite, xp=xp)
         for image, err, ok, name, label in zip(floats, errs, valid, names, labels, strict=True)
     )
-    return (first, second), lead
+    means = [None if mean is None else as_batch(mean, lead, 0, xp=xp) for mean in seen.means]
+    return (first._replace(mean=means[0]), second._replace(mean=means[1])), lead
+
+
+def _looked_at(given: Sequence[Array], floats: Sequence[Array], ndim: int, *, xp: Namespace) -> Seen:
+    """Return what the means of images tell; an accelerator is waited for, but not for integers."""
+    with np.errstate(all="ignore"):
+        means = [xp.mean(image, axis=axes_of(ndim)) for image in floats]
+    unsure = [mean for mean, image in zip(means, given, strict=True) if not is_kind(image.dtype, "integral", xp=xp)]
+    finite = known_finite(*unsure, wait=True, xp=xp)
+    return Seen(finite, (means[0], means[1])) if finite else Seen(finite=False)
+
+
+def scalar_or_array(x: Any, *, name: str) -> float | Array | None:
+    """Return numbers as a checked positive float, arrays and None as they are."""
+    if is_number(x):
+        value = float(x)
+        if not (math.isfinite(value) and value > 0):
+            msg = f"`{name}` must be positive and finite, got {value}"
+            raise ValueError(msg)
+        return value
+    return x
 
 
 def _checked_shapes(
@@ -178,7 +209,7 @@ def one_image(
         err = as_batch(as_errors(err, image.dtype, name=names[1], xp=xp), lead, ndim, xp=xp)
     if complete and uniform:
         return Side(image, None, err)
-    if complete and known_alike(err, _HOPELESS, xp=xp):
+    if complete and _alike(err, xp=xp):
         good = xp.ones(np.broadcast_shapes(image.shape, err.shape), dtype=xp.bool, device=device_of(image))
         return Side(xp.broadcast_to(image, good.shape), good, xp.broadcast_to(err, good.shape), masked)
     good = xp.isfinite(image)
@@ -190,6 +221,14 @@ def one_image(
         err = _sane(xp.broadcast_to(err, good.shape), good, xp=xp)
     image = xp.broadcast_to(image, good.shape)
     return Side(xp.where(good, image, xp.zeros_like(image)), good, err, masked)
+
+
+def _alike(err: Array, *, xp: Namespace) -> bool:
+    """Tell whether all errors are known to be those of good pixels, whatever the typical one is."""
+    if is_traced_or_remote(err):
+        return False
+    low, high = (float(x) for x in to_host(xp.min(err), xp.max(err)))
+    return 0 < low <= high < _HOPELESS * low
 
 
 def _typical(err: Array, good: Array, *, xp: Namespace) -> Array:
@@ -210,14 +249,13 @@ def _sane(err: Array, good: Array, *, xp: Namespace) -> Array:
     return xp.where(good, err, xp.where(mean > 0, mean, xp.ones_like(mean)))
 
 
-def unflatten(result: Registration, lead: tuple[int, ...], *, xp: Namespace) -> Registration:
+def unflatten(result: _Result, lead: tuple[int, ...], *, xp: Namespace) -> _Result:
     """Give the fields of a flat batch (or of one item for all) the batch shape back."""
     size = math.prod(lead)
 
     def shaped(x: Array) -> Array:
-        rest = x.shape[1:]
         if x.shape[0] != size:
-            x = xp.broadcast_to(x, (size, *rest))
-        return xp.reshape(x, (*lead, *rest))
+            x = xp.broadcast_to(x, (size, *x.shape[1:]))
+        return xp.reshape(x, (*lead, *x.shape[1:]))
 
-    return Registration(*(shaped(field) for field in result))
+    return type(result)(*(shaped(field) for field in result))

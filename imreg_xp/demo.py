@@ -2,7 +2,7 @@
 
 A real image is smoothed by a beam of 1 pixel sigma, and two windows an odd number of pixels apart are averaged over
 blocks of 2 x 2: their true shift is a half-integer that no interpolation took part in. (Without the beam the averaged
-pixels sample the image too coarsely, which biases any estimate by 0.01 to 0.03 pixels.) Each gets noise of its own, the
+pixels sample the image too coarsely, which biases any estimate.) Each gets noise of its own, the
 moving one also a gain and a background, and both the header of the reference, so that the coordinates of the moving one
 are wrong by the shift.
 """

@@ -12,7 +12,7 @@ from ._engine.result import Registration
 from .frames import open_frames
 from .lazy import register_blocks
 from .links import on_neighbours
-from .rounds import jointly, on_image, on_mean
+from .rounds import jointly, on_frame, on_image, on_mean
 
 __all__ = ["POLICIES", "register_stack"]
 
@@ -69,7 +69,8 @@ def register_stack(
         arrays with the frames' chunks, each registered where it is; with an image or "first" as the reference, and bad
         values of options are reported when it is computed.
     reference_err, reference_valid
-        As in `register`, of the reference image or the first frame; not with the policies that have no such image.
+        As in `register`, of the reference image or the first frame (whose error is else that of the frames); not with
+        the policies that have no such image.
     moving_err, moving_valid
         As in `register`; for all frames, or with the shape of `frames`.
     boundary, fit_scale, fit_background, noise, max_shift, min_overlap
@@ -139,7 +140,7 @@ def register_stack(
     with _bar(None if rounds else stack.count, progress) as bar:
         if reference in rounds:
             return rounds[reference](stack, options, bar.update, xp=stack.xp)
-        return on_image(stack.rows(stack.source, 0, 1)[0, ...], stack, options, bar.update)
+        return on_frame(0, stack, options, bar.update)
 
 
 def _lazily(reference: Any, frames: Array, options: dict[str, Any], chunk: int | None) -> Registration:

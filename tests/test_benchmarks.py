@@ -20,8 +20,8 @@ if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))  # behind what is installed
 
 # ruff: isort: off
-from benchmarks import accuracy, calibration, claims, clock, compare, gpu, peers, quotes, record, report  # noqa: E402
-from benchmarks import scaling, speed, tables  # noqa: E402
+from benchmarks import accuracy, calibration, claims, clock, compare, faint, gpu, peers, quotes, record  # noqa: E402
+from benchmarks import limits, pages, report, scaling, spectra, speed, systems, tables  # noqa: E402
 from benchmarks.__main__ import main as command  # noqa: E402
 from benchmarks.peers import METHODS, Answer, Method, Pair  # noqa: E402
 # ruff: isort: on
@@ -43,7 +43,10 @@ FAILING = Method("numpy, failing", ("numpy",), "numpy", broken, errors=True)
 # --- how the others are called ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
+ALL = list({m.name: m for m in (*METHODS, *systems.REPORTING, *systems.SYSTEMS)}.values())
+
+
+@pytest.mark.parametrize("method", ALL, ids=lambda m: m.name)
 def test_every_method_speaks_our_convention(method):
     package = peers.load(method)
     if package is None:
@@ -59,7 +62,7 @@ def test_every_method_speaks_our_convention(method):
     pair = Pair(seen(0, 0), seen(2.7, -1.4), 0.001)
     found = peers.answer(method, package, pair)
     assert isinstance(found, Answer), found
-    np.testing.assert_allclose(found.shift, [-2.7, 1.4], atol=0.5)
+    np.testing.assert_allclose(found.shift, [-2.7, 1.4], atol=0.7)  # the brightest pixel is one of the answers
     assert (found.error is not None) == method.errors
     if method.stack is not None:
         shifts = method.stack(package, pair.reference, np.stack([pair.moving] * 3))
@@ -161,6 +164,7 @@ def test_transforms_done_twice_are_found():
 
 def test_a_peer_that_wins_is_named():
     case = {"kind": "pair", "size": 64, "frames": 1, "dtype": "float64", "threads": 1}
+    case["images"] = None
     rows = [{**case, "method": WRAP.name, "ms": 2.0}, {**case, "method": "theirs", "ms": 1.0}]
     assert claims.wins({"command": "speed", "rows": rows}) == [
         f"theirs is faster than {WRAP.name}: by 2.0 (a pair of 64², float64, 1 thread)"
@@ -230,6 +234,18 @@ def records():
         ] + scaling.worker_times(16, 2, 1, 1.0),
         "gpu": [gpu.budget("wrap", "white", 32, 2), gpu.measured(device, "wrap", "white", 32, 2, 1, 100.0)],
         "documented": [{"size": 16, "what": "chi2_shift", "ms": 1.0, "theirs_ms": None, "ratio": None, "note": ""}],
+        "systems": [
+            {**row, "ms": 1.0, "ratio": 1.0}
+            for row in accuracy.cell([*methods, *systems.SYSTEMS[-2:]], "stars", 0.1, 32, 2)
+        ],
+        "faint": [row for count in (3, 5) for row in faint.cell("periodic", 1.0, count, 2, size=16)],
+        "limits": [
+            limits.interpolation(1.0, 1, 32),
+            limits.small(16, "white", 2),
+            limits.undersampled("real: aia_171.fits", given=True, size=32, count=1),
+            limits.pair_bias(0.1, fit_scale=True, scenes=1, count=3),
+        ],
+        "spectra": [*spectra.errors(10, 200, 3), *spectra.batch(4, 300, 2)],
     }  # fmt: skip
     return {part: record.new(part, found, quick=True, seeds=[0]) for part, found in rows.items()}
 
@@ -306,7 +322,8 @@ def test_the_report_is_made_from_the_files(records, tmp_path):
     for part, one in records.items():
         record.write(folder / f"{part}.json", one)
     written = report.make(folder, tmp_path / "page.md")
-    assert [p.name for p in written] == ["page.md", "speed.png", "accuracy.png", "calibration.png", "scaling.png"]
+    plots = ["speed.png", "accuracy.png", "calibration.png", "scaling.png", "faint.png"]
+    assert [p.name for p in written] == ["page.md", *plots]
     text = written[0].read_text()
     assert "not installed" in text
     assert "This is a quick run" in text
@@ -345,10 +362,30 @@ def test_quoted_figures_are_in_the_files(path):
     assert quotes.unfounded(path.read_text(), record.FOLDER) == []
 
 
+MODULES = sorted((ROOT / "imreg_xp").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_figures_in_docstrings_are_in_the_files(path):
+    assert quotes.unfounded(quotes.docstrings(path, ROOT), record.FOLDER) == []
+
+
+def test_sources_of_docstrings_are_of_files_that_exist():
+    assert {ROOT / file for file, _ in quotes.quoted()} <= set(MODULES)
+
+
 def test_the_page_is_what_the_files_say():
     found = report.records(record.FOLDER)
     assert set(found) == set(record.ROWS)
     assert report.page(found, record.FOLDER.name) == PAGE.read_text()
+
+
+def test_tables_in_other_pages_are_what_the_files_say():
+    blocks = report.blocks(report.records(record.FOLDER))
+    texts = [path.read_text() for path in TEXTS]
+    assert {name for text in texts for name in pages.places(text)} == set(blocks)
+    for text in texts:
+        assert pages.filled(text, blocks) == text
 
 
 @pytest.mark.parametrize(
@@ -361,6 +398,16 @@ def test_the_page_is_what_the_files_say():
         ("It takes 3 ms.", 1),
         ("It takes 2.2 times the FFTs.\n<!-- bench: 2.2 = a.json; method=x, y; size=8; ratio -->", 1),
         ("It takes 2.1 times the FFTs.\n<!-- bench: 2.1 = a.json; method=x, y; ratio -->", 1),
+        ("The bias is 2.1 pixels.", 1),
+        ("A bias of 2e-4 pixels.", 1),
+        ("10 % are lost.", 1),
+        ("10 % are lost.\n<!-- bench: 10 = given -->", 0),
+        ("Up to 2.2.\n<!-- bench: 2.2 >= a.json; method=x*; ratio -->", 0),
+        ("Up to 2.1.\n<!-- bench: 2.1 >= a.json; method=x*; ratio -->", 1),
+        ("Up to 5.1.\n<!-- bench: 5.1 >= a.json; method=x*; ratio -->", 1),
+        ("At least 2.1.\n<!-- bench: 2.1 <= a.json; method=x*; ratio -->", 0),
+        ("At least 2.2.\n<!-- bench: 2.2 <= a.json; method=x*; ratio -->", 1),
+        ("`f(2.1)` and\n\n```python\n>>> 2.1\n2.1\n\n```\n", 0),
         ("It takes 2.1 times the FFTs.\n<!-- bench: 2.1 = b.json; method=x, y; size=8; ratio -->", 1),
         ("Nothing.\n<!-- bench: 2.1 = a.json; method=x, y; size=8; ratio -->", 1),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,22 @@ def test_examples(name):
     assert (found.attempted > 0) or name not in WITH_EXAMPLES
 
 
-@pytest.mark.parametrize("name", ["methods.rst", "coming_from_image_registration.rst"])
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.mark.parametrize("name", ["coming_from_image_registration.rst", "faint_frames.md", "methods.md"])
 def test_examples_of_a_page_of_the_documentation(name):
-    page = Path(__file__).parent.parent / "docs" / name
+    page = DOCS / name
     found = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
     assert found.attempted > 0
     assert found.failed == 0
+
+
+def test_every_system_in_the_table_has_an_example():
+    text = (DOCS / "methods.md").read_text()
+    table = re.search(r"<!-- begin systems -->(.*?)<!-- end systems -->", text, re.DOTALL)[1]
+    rows = [line.split("|")[1].strip() for line in table.strip().splitlines()[2:]]
+    assert len(rows) >= 9
+    sections = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE))
+    assert list(sections) == rows
+    assert all(">>> " in section for section in sections.values())

@@ -19,10 +19,10 @@ from .._fft_length import fast_length
 from ..fft_tools._dft import along, irfft, part, rfft
 from .fill import crop
 from .peaks import argmax, take_at
-from .problem import over_image
+from .problem import Side, over_image, precision
 from .spectrum import wiener
 
-__all__ = ["Coarse", "bin_down", "search", "weighted_ncc"]
+__all__ = ["Coarse", "bin_down", "binned", "search", "weighted_ncc"]
 
 _NEVER = -1e30  # score of a lag that may not be chosen
 
@@ -33,6 +33,8 @@ class Coarse(NamedTuple):
     offset: Array
     on_border: Array
     found: Array
+    score: Array
+    """(batch,) log-likelihood per pixel that it gains."""
 
 
 def bin_down(image: Array, weight: Array, factors: Sequence[int], *, xp: Namespace) -> tuple[Array, Array]:
@@ -42,6 +44,21 @@ def bin_down(image: Array, weight: Array, factors: Sequence[int], *, xp: Namespa
     w = _block_sum(weight, factors, xp=xp)
     x = _block_sum(image * weight, factors, xp=xp)
     return x / xp.where(w > 0, w, xp.ones_like(w)), w / math.prod(factors)
+
+
+def binned(side: Side, factors: Sequence[int], *, xp: Namespace) -> Side:
+    """Return the image in blocks of `factors` pixels; a block is valid if half of its best possible weight is."""
+    if max(factors) == 1:
+        return side
+    w = precision(side, xp=xp)
+    image, weight = bin_down(side.image, w, factors, xp=xp)
+    err = None
+    if side.err is not None and side.err.ndim > 1:
+        err = 1 / xp.sqrt(xp.where(weight > 0, weight, xp.ones_like(weight)))
+        valid = weight > 0
+    else:
+        valid = weight > 0.5
+    return Side(image, None if side.valid is None else valid, err)
 
 
 def _block_sum(x: Array, factors: Sequence[int], *, xp: Namespace) -> Array:
@@ -128,9 +145,10 @@ def search(
     wrap: bool,
     limits: Sequence[float],
     min_overlap: float,
+    origin: Sequence[float] = (0.0, 0.0, 0.0),
     xp: Namespace,
 ) -> Coarse:
-    """Find the best lag within `limits` (pixels per axis) and `min_overlap` (of the smaller image)."""
+    """Find the best lag within `limits` (pixels per axis) of the `origin` and `min_overlap` (of the smaller image)."""
     n_r, n_m = reference.shape[1:], moving.shape[1:]
     grid = tuple(n_m) if wrap else fast_length([a + b - 1 for a, b in zip(n_r, n_m, strict=True)])
     reference = _denoised(reference, w_r, xp=xp)
@@ -138,7 +156,8 @@ def search(
     rho, variance, s00 = weighted_ncc(reference, w_r, moving, w_m, grid, xp=xp)
     # the first lag that is not negative in the upper part of each axis
     turn = tuple(n - (n // 2 if wrap else r - 1) for n, r in zip(grid, n_r, strict=True))
-    allowed = _allowed(grid, turn, n_r, n_m, moving, wrap=wrap, limits=limits, min_overlap=min_overlap, xp=xp)
+    bounds = list(zip(origin, limits, strict=False))
+    allowed = _allowed(grid, turn, n_r, n_m, moving, wrap=wrap, bounds=bounds, min_overlap=min_overlap, xp=xp)
     most = xp.max(s00, axis=over_image(s00), keepdims=True)
     share = s00 / xp.where(most > 0, most, xp.ones_like(most))
     allowed = allowed & (share > 0.5 * min_overlap)
@@ -166,7 +185,8 @@ def _describe(score: Array, index: Array, correlated: Array, turn: Sequence[int]
     lag = xp.astype(index, dtype)
     lag = xp.where(lag >= first, lag - n, lag)
     inside = xp.all(around > 0.5 * _NEVER, axis=1)
-    return Coarse(lag + xp.minimum(xp.maximum(part, -0.5), 0.5), ~inside, correlated & (peak[:, 0] > 0.5 * _NEVER))
+    found = correlated & (peak[:, 0] > 0.5 * _NEVER)
+    return Coarse(lag + xp.minimum(xp.maximum(part, -0.5), 0.5), ~inside, found, peak[:, 0])
 
 
 def _allowed(
@@ -177,7 +197,7 @@ def _allowed(
     like: Array,
     *,
     wrap: bool,
-    limits: Sequence[float],
+    bounds: Sequence[tuple[float, float]],
     min_overlap: float,
     xp: Namespace,
 ) -> Array:
@@ -186,10 +206,10 @@ def _allowed(
     dtype = accumulator_dtype(like, xp=xp)
     overlap = xp.ones((1,) * ndim, dtype=dtype, device=device_of(like))
     allowed = overlap > 0
-    for axis, (n, r, m, limit) in enumerate(zip(grid, n_r, n_m, limits, strict=True)):
+    for axis, (n, r, m, (middle, limit)) in enumerate(zip(grid, n_r, n_m, bounds, strict=True)):
         lag = xp.arange(n, dtype=dtype, device=device_of(like))
         lag = xp.where(lag >= turn[axis], lag - n, lag)
-        allowed = allowed & xp.reshape(abs(lag) <= limit, along(n=n, axis=axis, ndim=ndim))
+        allowed = allowed & xp.reshape(abs(lag - middle) <= limit, along(n=n, axis=axis, ndim=ndim))
         if not wrap:
             count = xp.minimum(lag + r, m) - xp.maximum(lag, 0)
             overlap = overlap * xp.reshape(xp.maximum(count, 0), along(n=n, axis=axis, ndim=ndim))

@@ -25,7 +25,7 @@ _STEPS = 3  # of Newton's method
 def complex_peak(cross: Array, limits: Sequence[float], *, refine: bool, xp: Namespace) -> tuple[Array, Array]:
     """Return the offset d (batch, ndim) of the largest C, on whole pixels unless `refine`, and N C(d) (batch,)."""
     values = xp.fft.ifftn(cross, axes=axes_of(cross.ndim - 1), norm="forward")
-    lag, _ = peak_within(square(values, xp=xp), limits, xp=xp)
+    _, lag, _ = peak_within(square(values, xp=xp), limits, xp=xp)
     series = series_at(cross, lag, xp=xp)
     if not refine:
         return lag, derivative(series)

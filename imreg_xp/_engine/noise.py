@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype, device_of
 from ..fft_tools._dft import along, contract, dft_basis
 from .problem import over_image
 from .spectrum import power
 
-__all__ = ["REACH", "score_covariance"]
+__all__ = ["REACH", "Scatter", "direct", "mixed", "scatter_of", "score_covariance"]
 
 REACH = 12
 
@@ -53,34 +54,63 @@ def _taper(grid: Sequence[int], like: Array, *, xp: Namespace) -> Array:
     return total
 
 
-def score_covariance(
-    slopes: Sequence[Array], residual: Array, valid: Array, grid: Sequence[int], *, xp: Namespace
-) -> tuple[list[list[Array]], Array]:
-    """Return J (nested list of (batch,)) and the residual variance c(0) from spectra of slopes, residual and mask."""
+class Scatter(NamedTuple):
+    """Autocovariance of residuals and pairs of valid pixels, on lags (batch, ...); the last axis holds 0 ... REACH."""
+
+    covariance: Array
+    """Tapered, each lag with its mirror image."""
+    pairs: Array
+    taper: Array
+    level: Array
+    """c(0), (batch,)."""
+    columns: list[Array]
+
+
+def scatter_of(residual: Array, valid: Array, grid: Sequence[int], *, xp: Namespace) -> Scatter:
+    """Return the autocovariance of residuals from their spectrum and that of the mask."""
     columns = _lag_columns(grid, residual, xp=xp)
     pairs = _patch(power(valid, xp=xp), columns, xp=xp)
     # no pair of valid pixels: no estimate at that lag
     pairs = xp.where(pairs > 0.5, pairs, xp.full_like(pairs, math.inf))
     c = _patch(power(residual, xp=xp), columns, xp=xp) / pairs
     taper = _taper(grid, c, xp=xp)
-    cross = [_patch(xp.conj(g) * residual, columns, xp=xp) for g in slopes]
-    axes = over_image(c)
     # each half-axis lag stands for its mirror image too
     double = xp.asarray([1.0] + [2.0] * REACH, dtype=c.dtype, device=device_of(c))
-    direct = c * taper[..., REACH:] * double
-    mixing = taper / _unfolded(pairs, xp=xp)
-    j: list[list[Array]] = []
-    for a, g in enumerate(slopes):
-        row = []
-        for b, h in enumerate(slopes):
-            if b < a:
-                row.append(j[b][a])
-                continue
-            alike = _patch(power(g, h, xp=xp), columns, xp=xp)
-            mixed = cross[a] * xp.flip(cross[b], axis=axes)
-            row.append(xp.sum(alike * direct, axis=axes) + xp.sum(mixed * mixing, axis=axes))
-        j.append(row)
-    return j, c[(slice(None), *(REACH,) * (len(grid) - 1), 0)]
+    level = c[(slice(None), *(REACH,) * (len(grid) - 1), 0)]
+    return Scatter(c * taper[..., REACH:] * double, pairs, taper, level, columns)
+
+
+def direct(slopes: Sequence[Array], scatter: Scatter, *, xp: Namespace) -> list[list[Array]]:
+    """Return the first sum of J, from the spectra of the slopes, for correlated residuals."""
+    axes = over_image(scatter.covariance)
+
+    def one(g: Array, h: Array | None) -> Array:
+        return xp.sum(_patch(power(g, h, xp=xp), scatter.columns, xp=xp) * scatter.covariance, axis=axes)
+
+    return _mirrored([[one(g, h) for h in slopes[a:]] for a, g in enumerate(slopes)])
+
+
+def mixed(slopes: Sequence[Array], residual: Array, scatter: Scatter, *, xp: Namespace) -> list[list[Array]]:
+    """Return the second sum of J: noise in the reference enters slopes and residual together."""
+    axes = over_image(scatter.pairs)
+    mixing = scatter.taper / _unfolded(scatter.pairs, xp=xp)
+    cross = [_patch(xp.conj(g) * residual, scatter.columns, xp=xp) for g in slopes]
+    turned = [xp.flip(c, axis=axes) for c in cross]
+    return _mirrored([[xp.sum(c * t * mixing, axis=axes) for t in turned[a:]] for a, c in enumerate(cross)])
+
+
+def _mirrored(upper: list[list[Array]]) -> list[list[Array]]:
+    """Return a symmetric matrix from the rows of its upper triangle."""
+    return [[upper[min(a, b)][abs(a - b)] for b in range(len(upper))] for a in range(len(upper))]
+
+
+def score_covariance(
+    slopes: Sequence[Array], residual: Array, valid: Array, grid: Sequence[int], *, xp: Namespace
+) -> tuple[list[list[Array]], Array]:
+    """Return J (nested list of (batch,)) and the residual variance c(0) from spectra of slopes, residual and mask."""
+    scatter = scatter_of(residual, valid, grid, xp=xp)
+    sums = zip(direct(slopes, scatter, xp=xp), mixed(slopes, residual, scatter, xp=xp), strict=True)
+    return [[a + b for a, b in zip(*rows, strict=True)] for rows in sums], scatter.level
 
 
 def _unfolded(half: Array, *, xp: Namespace) -> Array:

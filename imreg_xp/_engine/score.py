@@ -11,7 +11,7 @@ squares). U is unbiased for any even h, with noise in either image. s and b are 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from .._array import Array, Namespace, device_of
 from ..fft_tools._dft import contract, derivative, dft_basis, fourier_translate, rfft
@@ -19,7 +19,34 @@ from ._linalg import inverse, symmetric
 from .extend import Field, sample, slopes_of
 from .problem import Options, column, inner, over_image
 
-__all__ = ["Frozen", "Level", "Score", "gain_and_background", "model", "newton_step", "orthogonal_slopes", "score"]
+__all__ = [
+    "Frozen",
+    "Level",
+    "Score",
+    "Weighed",
+    "gain_and_background",
+    "model",
+    "newton_step",
+    "orthogonal_slopes",
+    "score",
+    "shares_of",
+    "without",
+]
+
+
+class Weighed(Protocol):
+    """The moving image with its weights, whatever moves the model."""
+
+    @property
+    def moving(self) -> Array: ...
+    @property
+    def weight(self) -> Array: ...
+    @property
+    def total(self) -> Array: ...
+    @property
+    def data(self) -> Array: ...
+    @property
+    def attenuation(self) -> Array: ...
 
 
 class Frozen(NamedTuple):
@@ -88,7 +115,7 @@ class Level(NamedTuple):
     square: Array
 
 
-def gain_and_background(value: Array, frozen: Frozen, options: Options, *, xp: Namespace) -> Level:
+def gain_and_background(value: Array, frozen: Weighed, options: Options, *, xp: Namespace) -> Level:
     """Fit gain and background by weighted least squares at one offset; `value` is the model there."""
     acc = frozen.total.dtype
     weighted = frozen.weight * value
@@ -156,7 +183,7 @@ def _linearised(
     residual = frozen.moving - column(level.scale, value, xp=xp) * value - column(level.background, value, xp=xp)
     weighted = [frozen.weight * q for q in slopes]
     u = xp.stack([inner(a, residual, acc, xp=xp) for a in weighted], axis=-1)
-    shares, mixed = _shares(weighted, level, value, frozen.total, options, xp=xp)
+    shares, mixed = shares_of(weighted, level, value, frozen.total, options, xp=xp)
     normal = symmetric(
         [
             [inner(a, q, acc, xp=xp) - xp.sum(s * m, axis=-1) for q, m in zip(slopes, mixed, strict=True)]
@@ -188,7 +215,7 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
     columns = _columns(grid, offset, ndim, xp=xp)
     bend = xp.real(contract(xp.conj(spectrum) * line.filtered, columns, xp=xp))
     nuisance = [line.level.weighted] * options.fit_scale + [frozen.weight] * options.fit_background
-    cleaned = _without(line.weighted, nuisance, line.shares, xp=xp)
+    cleaned = without(line.weighted, nuisance, line.shares, xp=xp)
     spectra = [rfft(a, ndim, xp=xp, s=grid) for a in cleaned]
     rows = []
     for i, a in enumerate(spectra):
@@ -212,7 +239,7 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
     )
 
 
-def _shares(
+def shares_of(
     slopes: list[Array], level: Level, value: Array, total: Array, options: Options, *, xp: Namespace
 ) -> tuple[list[Array], list[Array]]:
     """Return what gain and background explain of each slope, and its products with them: (batch, K) each.
@@ -238,10 +265,10 @@ def _shares(
 def orthogonal_slopes(last: Score, options: Options, *, xp: Namespace) -> list[Array]:
     """Return the maps of the slopes with what gain and background explain of them taken off."""
     nuisance = [last.value] * options.fit_scale + [xp.ones_like(last.value)] * options.fit_background
-    return _without(last.slopes, nuisance, last.shares, xp=xp)
+    return without(last.slopes, nuisance, last.shares, xp=xp)
 
 
-def _without(maps: list[Array], nuisance: list[Array], shares: list[Array], *, xp: Namespace) -> list[Array]:
+def without(maps: list[Array], nuisance: list[Array], shares: list[Array], *, xp: Namespace) -> list[Array]:
     """Take off each map (or spectrum) its shares of the nuisance maps (or spectra)."""
     cleaned = []
     for q, share in zip(maps, shares, strict=True):

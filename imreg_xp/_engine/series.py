@@ -40,8 +40,9 @@ def on_fine_grid(series: Array, fine: int, *, xp: Namespace) -> Array:
 
 def derivatives_at(series: Array, x: Array, *, xp: Namespace) -> Array:
     """Return values, first and second derivatives (batch, 3, ...) at x (batch, ndim) from the lag."""
-    factor, power = (table(_falling, part, dtype=x.dtype, like=x, xp=xp) for part in range(2))
-    columns = xp.astype(factor * x[..., None, None] ** power, series.dtype)
+    orders = series.shape[-1]
+    factor, power = (table(_falling, orders, part, dtype=x.dtype, like=x, xp=xp) for part in range(2))
+    columns = xp.astype(factor * x[..., None, None] ** power, series.dtype, copy=False)
     return contract(series, [columns[:, axis, ...] for axis in range(x.shape[-1])], xp=xp)
 
 
@@ -57,9 +58,9 @@ def _grid(fine: int) -> np.ndarray:
     return (np.arange(-fine, fine + 1) / fine)[None, None, :] ** np.arange(_ORDERS)[None, :, None]
 
 
-def _falling(part: int) -> np.ndarray:
+def _falling(orders: int, part: int) -> np.ndarray:
     """(orders, 3): factor and power of x in the k-th derivative of x^j, j! / (j - k)! x^(j - k)."""
-    j = np.arange(_ORDERS)[:, None]
+    j = np.arange(orders)[:, None]
     if part == 0:
         return np.concatenate([np.ones_like(j), j, j * (j - 1)], axis=1)
     return np.maximum(j - np.arange(3), 0)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from .._array import Array, Namespace, device_of
 from ..fft_tools._dft import rfft
 from ._linalg import inverse, symmetric
-from .coarse import bin_down, search
-from .extend import Field, footprint, make_field, roll, soft_window
+from .coarse import binned, search
+from .extend import footprint, make_field, roll, soft_window
 from .noise import score_covariance
 from .problem import Norm, Options, Side, column, inner, normalised, over_image, precision
 from .result import Registration, Status, finish
 from .score import Frozen, Score, gain_and_background, model, newton_step, orthogonal_slopes, score
-from .spectrum import Rings, attenuation, ml_weights, power, radial_mean, sampled_spectrum, spread, step_length
+from .spectrum import attenuation, ml_weights, spread, step_length
+from .weights import combined, rings_of, totals
 
 __all__ = ["solve"]
 
@@ -31,7 +31,7 @@ def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> 
     factors = [min(4, max(1, min(a, b) // 128)) for a, b in zip(n_r, n_m, strict=True)]
     # one dimension costs little, and its lines would drown
     factors = factors if len(n_m) > 1 else [1]
-    small_r, small_m = (_binned(side, factors, xp=xp) for side in (reference, moving))
+    small_r, small_m = (binned(side, factors, xp=xp) for side in (reference, moving))
     coarse = search(
         small_r.image,
         precision(small_r, xp=xp),
@@ -69,21 +69,6 @@ def _steps(
     return frozen, offset
 
 
-def _binned(side: Side, factors: Sequence[int], *, xp: Namespace) -> Side:
-    """Return the image in blocks of `factors` pixels; a block is valid if half of its best possible weight is."""
-    if max(factors) == 1:
-        return side
-    w = precision(side, xp=xp)
-    image, weight = bin_down(side.image, w, factors, xp=xp)
-    err = None
-    if side.err is not None and side.err.ndim > 1:
-        err = 1 / xp.sqrt(xp.where(weight > 0, weight, xp.ones_like(weight)))
-        valid = weight > 0
-    else:
-        valid = weight > 0.5
-    return Side(image, None if side.valid is None else valid, err)
-
-
 def _freeze(
     reference: Side, moving: Side, offset: Array, options: Options, *, xp: Namespace
 ) -> tuple[Frozen, tuple[Array, Array]]:
@@ -95,15 +80,15 @@ def _freeze(
     w = precision(moving, xp=xp)
     w = xp.where(footprint(field, offset, shape, xp=xp), w, xp.zeros_like(w))
     none = xp.ones((1,), dtype=acc, device=device_of(image))
-    frozen = Frozen(field, none, False, none, image, w, none, *_totals(w, image, acc, xp=xp), none, None, True)
+    frozen = Frozen(field, none, False, none, image, w, none, *totals(w, image, acc, xp=xp), none, None, True)
     moved, value = model(field, offset, shape, xp=xp)
     scale, background = gain_and_background(value, frozen, options, xp=xp)[:2]
-    weight, unit, binary = _combined(reference, moving, field, offset, w, scale, xp=xp)
+    weight, unit, binary = combined(reference, moving, lambda p: roll(p, field, offset, shape, xp=xp), w, scale, xp=xp)
     gains, attenuated, stretch = none, none, none
     if moving.err is None or reference.err is not None:
         residual = image - column(scale, value, xp=xp) * value - column(background, value, xp=xp)
         window = xp.astype(soft_window(field, offset, shape, xp=xp), value.dtype)
-        rings = _rings(value, residual, window, weight, scale, field.grid, xp=xp)
+        rings = rings_of(value, residual, window, weight, scale, field.grid, xp=xp)
         attenuated = attenuation(rings, xp=xp) if options.fit_scale else none
         gains = ml_weights(rings, scale * attenuated, ndim, xp=xp)
         stretch = step_length(rings, gains, ndim, xp=xp)
@@ -118,81 +103,9 @@ def _freeze(
         binary=binary,
     )
     if not binary:
-        total, data = _totals(weight, image, acc, xp=xp)
+        total, data = totals(weight, image, acc, xp=xp)
         frozen = frozen._replace(total=total, data=data)
     return frozen, (moved, value)
-
-
-def _totals(w: Array, image: Array, acc: object, *, xp: Namespace) -> tuple[Array, Array]:
-    return xp.sum(w, axis=over_image(w), dtype=acc), inner(w, image, acc, xp=xp)
-
-
-def _combined(
-    reference: Side, moving: Side, field: Field, offset: Array, w: Array, scale: Array, *, xp: Namespace
-) -> tuple[Array, Array | None, bool]:
-    """Return the weights, the variance of a pixel of weight 1 (None: unknown), and whether all weights are 0 or 1.
-
-    Where both images have errors the variance is that of m - s r(x - d); the weights `w` are of `moving` alone.
-    """
-    e_m, e_r = moving.err, reference.err
-    if e_m is None:
-        return w, None, True
-    maps = e_m.ndim > 1 or (e_r is not None and e_r.ndim > 1)
-    if e_r is None:
-        # of the whole image, as the relative weights are
-        return w, xp.astype(_relative(moving, w, xp=xp)[1], offset.dtype) + 0 * scale, not maps
-    if not maps:
-        return w, e_m**2 + scale**2 * e_r**2, True
-    # the relative precision is bounded, so that rolling it by Fourier leaves only rounding errors; a variance is not
-    p_r, best_r = _relative(reference, w, xp=xp)
-    if p_r.shape[1:] != (1,) * len(field.shape):
-        p_r = xp.maximum(roll(p_r, field, offset, w.shape[1:], xp=xp), 0.0)
-    p_m, best_m = _relative(moving, w, xp=xp)
-    joint = p_r * column(best_m, w, xp=xp) + p_m * column(scale**2 * best_r, w, xp=xp)
-    precise = xp.where((w > 0) & (joint > 0), p_r * p_m / xp.where(joint > 0, joint, xp.ones_like(joint)), 0 * joint)
-    best = xp.max(precise, axis=over_image(precise))
-    best = xp.where(best > 0, best, xp.ones_like(best))
-    return precise / column(best, w, xp=xp), 1 / xp.astype(best, offset.dtype), False
-
-
-def _relative(side: Side, like: Array, *, xp: Namespace) -> tuple[Array, Array]:
-    """Return the relative precision of the pixels (1 where the error is a number) and the smallest variance."""
-    if side.err.ndim == 1:
-        return xp.ones((1,) * like.ndim, dtype=like.dtype, device=device_of(like)), side.err**2
-    square = xp.where(side.valid, side.err**2, xp.full_like(side.err, math.inf))
-    best = xp.min(square, axis=over_image(square))
-    return precision(side, xp=xp), xp.where(xp.isfinite(best), best, xp.ones_like(best))
-
-
-def _rings(
-    value: Array,
-    residual: Array,
-    window: Array,
-    weight: Array,
-    scale: Array,
-    grid: Sequence[int],
-    *,
-    xp: Namespace,
-) -> Rings:
-    """Return radial powers of the reference in a smooth window, and of data = scale * reference + residual.
-
-    Holes are in the residual alone: cut into the reference they would leak power from large scales to small ones. It is
-    whitened by the weights, at the level they make of the noise.
-    """
-    acc, axes = scale.dtype, over_image(weight)
-    used = xp.sum(xp.astype(weight > 0, acc), axis=axes)
-    total = xp.sum(weight, axis=axes, dtype=acc)
-    level = used / xp.where(total > 0, total, xp.ones_like(total))
-    residual = residual * xp.sqrt(weight * column(level, weight, xp=xp))
-    f = sampled_spectrum(window * value, grid, xp=xp)
-    g = sampled_spectrum(window * residual, grid, xp=xp)
-    r, modes = radial_mean(power(f, xp=xp), grid, xp=xp)
-    c = radial_mean(power(f, g, xp=xp), grid, xp=xp)[0]
-    p = radial_mean(power(g, xp=xp), grid, xp=xp)[0]
-    s = scale[:, None]
-    # a mode of a padded grid is less than an independent number
-    independent = modes * min(1.0, math.prod(value.shape[1:]) / math.prod(grid))
-    return Rings(r, xp.maximum(s * s * r + 2 * s * c + p, 0.0), s * r + c, xp.zeros_like(r) + independent)
 
 
 def _result(

@@ -16,11 +16,11 @@ from .._array import (
     array_namespace,
     as_images,
     device_of,
-    in_library,
     is_number,
     is_traced_or_remote,
     known_finite,
 )
+from .._providers import in_library
 from ._dft import part
 
 __all__ = ["block_average", "downsample", "downsample_1d", "downsample_axis", "downsample_cube"]

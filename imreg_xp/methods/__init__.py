@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .gohlke import similarity, similarity_matrix, translation
 from .perrin import subreg
 from .spectra import SpectralShift, spectral_shift
 from .varosi_landsman import CorrelOptimum, correl_images, correl_optimize, corrmat_analyze
@@ -12,6 +13,9 @@ __all__ = [
     "correl_images",
     "correl_optimize",
     "corrmat_analyze",
+    "similarity",
+    "similarity_matrix",
     "spectral_shift",
     "subreg",
+    "translation",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._array import Array, Namespace, accumulator_dtype, constant, device_of
 from .._engine import solve
+from .._engine.chunks import joined, rows, spans
 from .._engine.extend import Field, make_field
 from .._engine.problem import Options, Side
 from .._engine.result import Registration
@@ -20,7 +21,6 @@ from .._engine.spectral import (
     tonry_davis,
     without_continuum,
 )
-from ._chunks import joined, rows, spans
 from ._wavelengths import Layout
 
 __all__ = ["LIGHT", "Plan", "SpectralShift", "measure"]

@@ -9,10 +9,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from .._array import Array, Namespace, accumulator_dtype, array_namespace, as_images, constant, device_of, to_host
+from .._engine.chunks import joined, spans
 from .._engine.fill import fill_invalid
 from .._fft_length import fast_length
 from .._inputs import one_image
-from ._chunks import joined, spans
 from ._options import whole
 from ._perrin import MEASURED
 

@@ -6,10 +6,10 @@ import math
 from typing import Any, NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype, array_namespace, as_images, device_of
+from .._engine.chunks import joined, rows, spans
 from .._engine.overlap import Best, best_of, correlation_around, magnified_around
 from .._engine.problem import Side
 from .._inputs import image_pair
-from ._chunks import joined, rows, spans
 from ._offset_search import reduced, search
 from ._options import per_item, positive_or_zero, whole
 

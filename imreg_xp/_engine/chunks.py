@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .._array import Array, Namespace
-from .._engine.problem import Side
 from .._memory import pixels_per_chunk
+from .problem import Side
 
 __all__ = ["joined", "rows", "spans"]
 

@@ -1,0 +1,91 @@
+"""Rotation, magnification and shift of two pointings, from no first guess."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from .._array import Array, Namespace
+from .chunks import joined, rows, spans
+from .coarse import binned
+from .logpolar import Known
+from .motion import Motion, centre_of
+from .motion_fit import fit, refine
+from .motion_search import Found, find
+from .problem import Options, Side, normalised
+from .result import SimilarityRegistration, Status
+
+__all__ = ["guess_similarity", "solve_similarity"]
+
+_SMALL = 96  # pixels that an image is binned down to at first, about
+_STEPS_BINNED = 6
+_STEPS = 3
+_BYTES_PER_PIXEL = 8000  # padded correlations of all candidates
+
+
+def _guess(
+    reference: Side, moving: Side, options: Options, known: Known, free: tuple[int, ...], *, xp: Namespace
+) -> tuple[Found, int]:
+    """Return the transform of normalised images that binned ones give, and the pixels in a bin along an axis.
+
+    It is refined if there are parameters that are `free`.
+    """
+    shapes = [reference.image.shape[1:], moving.image.shape[1:]]
+    f = max(1, min(8, min(map(min, shapes)) // _SMALL))
+    small_r, small_m = (binned(side, [f, f], xp=xp) for side in (reference, moving))
+    # the middle of the reference, in bins, which need not cover all of it
+    centre = tuple((c - (f - 1) / 2) / f for c in centre_of(shapes[0]))
+    limits = [limit / f + 1.0 for limit in options.limits]
+    found = find(small_r, small_m, options, known, centre=centre, limits=limits, xp=xp)
+    motion = found.motion
+    if free:
+        motion = refine(small_r, small_m, motion, _STEPS_BINNED, options, centre=centre, free=free, xp=xp)[1]
+    return found._replace(motion=motion._replace(shift=motion.shift * f)), f
+
+
+def guess_similarity(reference: Side, moving: Side, options: Options, known: Known, *, xp: Namespace) -> Motion:
+    """Return the transform of images (batch, ny, nx) by correlations alone; NaN where nothing correlates."""
+
+    def one(reference: Side, moving: Side) -> list[Array]:
+        (reference, norm_r), (moving, norm_m) = normalised(reference, moving, options, xp=xp)
+        found, _ = _guess(reference, moving, options, known, (), xp=xp)
+        good = found.found & ~(norm_r.flat | norm_m.flat)
+        shift, angle, magnification = found.motion
+        blank = [xp.where(good, x, xp.full_like(x, math.nan)) for x in (angle, magnification)]
+        return [xp.where(good[:, None], shift, xp.full_like(shift, math.nan)), *blank]
+
+    return Motion(*_in_chunks(one, reference, moving, xp=xp))
+
+
+def solve_similarity(
+    reference: Side, moving: Side, options: Options, *, known: Known, free: tuple[int, ...], xp: Namespace
+) -> SimilarityRegistration:
+    """Register `moving` on `reference`, both (batch, ny, nx), with the `free` parameters of the transform."""
+
+    def one(reference: Side, moving: Side) -> SimilarityRegistration:
+        (reference, norm_r), (moving, norm_m) = normalised(reference, moving, options, xp=xp)
+        found, f = _guess(reference, moving, options, known, free, xp=xp)
+        flags = {
+            Status.FLAT_IMAGE: norm_r.flat | norm_m.flat,
+            Status.SEARCH_BORDER: found.on_border & found.found,
+            Status.NOT_CONVERGED: ~found.found,
+        }
+        norms = (norm_r, norm_m)
+        slack = 2.0 * f + 2
+        return fit(reference, moving, found.motion, flags, norms, options, free=free, steps=_STEPS, slack=slack, xp=xp)
+
+    return SimilarityRegistration(*_in_chunks(one, reference, moving, xp=xp))
+
+
+def _in_chunks(
+    one: Callable[[Side, Side], Sequence[Array]], reference: Side, moving: Side, *, xp: Namespace
+) -> list[Array]:
+    """Return the results of some items at a time: what is made of each takes much memory."""
+    images = (reference.image, moving.image)
+    pixels = sum(math.prod(x.shape[1:]) for x in images)
+    count = max(x.shape[0] for x in images)
+    parts = [
+        one(rows(reference, *span), rows(moving, *span))
+        for span in spans(count, None, images[0], pixels, _BYTES_PER_PIXEL, xp=xp)
+    ]
+    return [joined(list(field), xp=xp) for field in zip(*parts, strict=True)]
