@@ -20,6 +20,7 @@ from ._array import (
     is_number,
     is_traced_or_remote,
     known_finite,
+    to_host,
 )
 from ._batch import as_batch, broadcast_batch
 from ._engine.problem import Options, Side, over_image
