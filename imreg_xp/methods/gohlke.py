@@ -174,9 +174,8 @@ def similarity_matrix(scale: Any, angle: Any, vector: Any) -> Array:
         msg = f"`vector` must have two parts, got {vector!r}"
         raise ValueError(msg)
     given |= {f"vector[{i}]": x for i, x in enumerate(vector)}
-    arrays = {name: x for name, x in given.items() if not is_number(x)}
-    like = np.zeros(()) if not arrays else next(iter(arrays.values()))
-    xp = array_namespace(like=like, optional=arrays)
+    arrays = {name: x for name, x in given.items() if not is_number(x)} or {"scale": np.zeros(1)}
+    xp, like = array_namespace(**arrays), next(iter(arrays.values()))
     dtype = accumulator_dtype(like, xp=xp)
     parts = [
         xp.asarray(x, dtype=dtype, device=device_of(like)) if is_number(x) else xp.astype(x, dtype)
