@@ -118,8 +118,9 @@ def test_pulls(skies, case):
     claimed = np.stack([*result.shift_err.T, result.angle_err, result.magnification_err], axis=1)
     found = result.status == 0
     assert found.mean() >= 0.97
-    # what is not found is told, not returned
+    # what cannot be found says so
     assert np.all(np.abs(made[found]) < (1, 1, 2, 0.05))
     free = 3 if how.get("model") == "rigid" else 4
     pulls = np.sqrt(np.mean((made[found][:, :free] / claimed[found][:, :free]) ** 2, axis=0))
-    print(case, pulls, found.mean()); np.testing.assert_allclose(pulls, 1, atol=0.15)
+    print(case, pulls, found.mean())
+    np.testing.assert_allclose(pulls, 1, atol=0.15)
