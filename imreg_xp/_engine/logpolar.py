@@ -27,6 +27,7 @@ from .result import MAGNIFICATIONS
 __all__ = ["Known", "Turns", "turns"]
 
 _LOWEST = 3.0  # cycles over an image: below that the window decides
+_LEAK = 30.0  # that of images with power at less than the lowest frequency is some times what a wave there would let
 _TOP = 0.5  # cycles per pixel
 
 
@@ -72,6 +73,12 @@ def _radii(axes: _Axes) -> np.ndarray:
     return _TOP * np.exp(axes.step * (np.arange(axes.radii) - axes.radii))
 
 
+def _leak(axes: _Axes) -> np.ndarray:
+    """Return about how much power of the lowest frequencies the window lets through, along its axes."""
+    cycles = _LOWEST * np.exp(axes.step * np.arange(axes.radii))
+    return _LEAK / (4 * cycles**2) ** 2
+
+
 def _sine(n: int) -> np.ndarray:
     return np.sin(math.pi * (np.arange(n) + 0.5) / n)
 
@@ -106,6 +113,7 @@ def _pattern(magnitudes: Array, axes: _Axes, *, xp: Namespace) -> Array:
     power = xp.mean(magnitudes**2, axis=1, keepdims=True)
     top = axes.radii - max(1, axes.radii // 16)
     floor = xp.mean(power[:, :, top:], axis=2, keepdims=True)
+    floor = floor + xp.max(power, axis=2, keepdims=True) * table(_leak, axes, dtype=power.dtype, like=power, xp=xp)
     signal = xp.maximum(power - floor, 0.0) / xp.where(power > 0, power, xp.ones_like(power))
     weight = table(_radii, axes, dtype=magnitudes.dtype, like=magnitudes, xp=xp)
     return (magnitudes / xp.where(mean > 0, mean, xp.ones_like(mean)) - 1) * signal * weight
