@@ -53,11 +53,13 @@ class Canvas(NamedTuple):
     shape: tuple[int, int]
 
 
-def canvas(to_reference: PixelMap, moving: tuple[int, ...], reference: tuple[int, ...]) -> Canvas:
+def canvas(
+    to_reference: PixelMap, moving: tuple[int, ...], reference: tuple[int, ...], *, centred: bool = False
+) -> Canvas:
     """Return the grid that holds the reference and what lies around it of the moving image.
 
     It reaches at most half a reference image beyond the reference, so that a pointing that is wrong by as much still
-    finds its pixels.
+    finds its pixels. `centred`: it reaches as far on either side.
 
     Raises
     ------
@@ -73,6 +75,9 @@ def canvas(to_reference: PixelMap, moving: tuple[int, ...], reference: tuple[int
         raise InputError(msg)
     low = np.minimum(np.floor(landed[near].min(axis=0)).astype(int), 0)
     high = np.maximum(np.ceil(landed[near].max(axis=0)).astype(int) + 1, size)
+    if centred:
+        low = -np.maximum(-low, high - size)
+        high = size - low
     return Canvas((int(low[0]), int(low[1])), (int(high[0] - low[0]), int(high[1] - low[1])))
 
 
