@@ -13,7 +13,7 @@ from .corrections import Correction, corrected_wcs, fit_correction, fit_turn
 from .errors import InputError
 from .load import FitsImage, load_error, load_image
 from .motions import PixelMotion, motion_of, restated, turn_on_sky, with_motion
-from .reprojecting import Plane, canvas, paste, plane_of, resample, samples
+from .reprojecting import Plane, canvas, linear_part, paste, plane_of, resample, samples
 from .sky import PixelMap, SkyOffset, comparable, pixel_map, shifted_wcs, sky_offset
 
 __all__ = ["Alignment", "align_fits"]
@@ -186,7 +186,12 @@ def _measure(
         centred = options["model"] != "shift"  # rotation is about the middle of the reference, also of the larger grid
         on = canvas(geometry.to_reference, b.image.shape, a.image.shape, centred=centred)
         grid = shifted_wcs(target, (-on.origin[1], -on.origin[0]))
+        landed = abs(np.linalg.det(linear_part(geometry.to_reference, b.image.shape))) * b.image.size
+        smaller = min(a.image.size, landed) / (on.shape[0] * on.shape[1])
         a, b = paste(a, on), resample(b, source, grid, on.shape)
+        result = _register(a, b, options)
+        # of the images, not of the grid that holds both
+        return (a, b), result._replace(overlap=np.minimum(result.overlap / smaller, 1.0))
     return (a, b), _register(a, b, options)
 
 

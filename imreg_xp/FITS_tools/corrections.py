@@ -60,7 +60,8 @@ def fit_turn(moving: WCS, reference: WCS, points: np.ndarray, targets: np.ndarra
 
     The positions p' whose old coordinates are the right ones of p are very nearly linear in p: p' = B p + b, so that
     CD B is the right matrix, and B⁻¹ (CRPIX - b) the right CRPIX. Where a distortion is part of the coordinates, this
-    is true of the undistorted positions, with CRPIX kept and CRVAL where that pixel is.
+    is true of the undistorted positions, with CRPIX kept and CRVAL where that pixel is. What was found on distorted
+    pixels is then taken for a rotation and magnification of the sky.
 
     Raises
     ------
@@ -69,7 +70,8 @@ def fit_turn(moving: WCS, reference: WCS, points: np.ndarray, targets: np.ndarra
     """
     try:
         there = pixel_map(reference, moving)(targets)
-        fitted = _fit_distorted(moving, points, there) if _distorted(moving) else _fit_linear(moving, points, there)
+        plane = moving.pixel_scale_matrix if _distorted(moving) or _distorted(reference) else None
+        fitted = (_fit_distorted if _distorted(moving) else _fit_linear)(moving, points, there, plane)
         left = pixel_map(corrected_wcs(moving, fitted), reference)(points) - targets
     except REFUSALS:  # NaN stops lstsq; positions beyond the pole
         left = np.full((1, 2), np.nan)
@@ -84,17 +86,17 @@ def _distorted(wcs: WCS) -> bool:
     return wcs.sip is not None or wcs.cpdis1 is not None or wcs.det2im1 is not None
 
 
-def _fit_linear(moving: WCS, points: np.ndarray, there: np.ndarray) -> Correction:
+def _fit_linear(moving: WCS, points: np.ndarray, there: np.ndarray, plane: np.ndarray | None) -> Correction:
     # counted from the reference pixel (from 0), which is where `there` lies at `offset`
     origin = moving.wcs.crpix - 1
-    matrix, offset = _affine(points - origin, there - origin)
+    matrix, offset = _affine(points - origin, there - origin, plane)
     return Correction("CRPIX", -np.linalg.solve(matrix, offset), 0.0, matrix)
 
 
-def _fit_distorted(moving: WCS, points: np.ndarray, there: np.ndarray) -> Correction:
+def _fit_distorted(moving: WCS, points: np.ndarray, there: np.ndarray, plane: np.ndarray | None) -> Correction:
     origin = moving.wcs.crpix - 1
     flat_points, flat_there = (moving.pix2foc(moving.det2im(p, 0), 0) for p in (points, there))
-    offset = _affine(flat_points - origin, flat_there - origin)[1]
+    offset = _affine(flat_points - origin, flat_there - origin, plane)[1]
     # the sky where the reference pixel is comes to lie in the plane that touches it there
     crval = moving.wcs_pix2world((origin + offset)[None, :], 0)[0]
     change = crval - moving.wcs.crval
@@ -102,11 +104,20 @@ def _fit_distorted(moving: WCS, points: np.ndarray, there: np.ndarray) -> Correc
     found = Correction("CRVAL", change, 0.0)
     flat = corrected_wcs(moving, found)
     wanted = flat.wcs_world2pix(moving.wcs_pix2world(flat_there, 0), 0)
-    return found._replace(matrix=_affine(flat_points - origin, wanted - origin)[0])
+    return found._replace(matrix=_affine(flat_points - origin, wanted - origin, plane)[0])
 
 
-def _affine(points: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the matrix and the offset that take points nearest to others."""
+def _affine(points: np.ndarray, there: np.ndarray, plane: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the matrix and the offset that take points nearest to others.
+
+    With the matrix to a `plane` they are a rotation and magnification there.
+    """
+    if plane is not None:
+        z, target = (p @ plane.T @ [1, 1j] for p in (points, there))
+        design = np.stack([z, np.ones_like(z)], axis=-1)
+        w, offset = np.linalg.lstsq(design, target, rcond=None)[0]
+        turn = np.array([[w.real, -w.imag], [w.imag, w.real]])
+        return np.linalg.solve(plane, turn @ plane), np.linalg.solve(plane, [offset.real, offset.imag])
     design = np.concatenate([points, np.ones((len(points), 1))], axis=1)
     fitted = np.linalg.lstsq(design, there, rcond=None)[0].T
     return fitted[:, :2], fitted[:, 2]

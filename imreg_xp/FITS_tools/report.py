@@ -99,10 +99,10 @@ def as_lines(alignment: Alignment) -> list[str]:
         lines.append(f"{role:<10} {image.name} ({nx} x {ny})")
     if alignment.found:
         (x, y), (ex, ey) = alignment.shift_xy, np.sqrt(np.diag(alignment.covariance_xy))
-        grid = ", about the middle of the reference" if alignment.model != "shift" else ""
-        grid += ", reprojected" if alignment.reprojected else ""
+        grid = ", reprojected" if alignment.reprojected else ""
+        about = "" if alignment.model == "shift" else "   about the middle of the reference"
         lines.append(f"shift x    {with_error(x, ex)} pix   apply to the moving image{grid}")
-        lines.append(f"shift y    {with_error(y, ey)} pix")
+        lines.append(f"shift y    {with_error(y, ey)} pix{about}")
         if isinstance(r, SimilarityRegistration):
             lines.append(f"angle      {with_error(float(r.angle), float(r.angle_err))} deg   in pixels, from +x to +y")
             size = with_error(float(r.magnification), float(r.magnification_err)).lstrip("+")

@@ -14,7 +14,7 @@ from .errors import InputError
 from .load import FitsImage
 from .sky import PixelMap, shifted_wcs
 
-__all__ = ["Canvas", "Plane", "canvas", "paste", "plane_of", "resample", "samples"]
+__all__ = ["Canvas", "Plane", "canvas", "linear_part", "paste", "plane_of", "resample", "samples"]
 
 _EDGE = 12  # pixels of continuation: a cubic spline forgets its border as 0.27 per pixel
 _SAMPLES = 17
@@ -79,6 +79,14 @@ def canvas(
         low = -np.maximum(-low, high - size)
         high = size - low
     return Canvas((int(low[0]), int(low[1])), (int(high[0] - low[0]), int(high[1] - low[1])))
+
+
+def linear_part(to_reference: PixelMap, moving: tuple[int, ...]) -> np.ndarray:
+    """Return the matrix that is nearest to a map of the pixels of the moving image."""
+    points = samples(moving)
+    landed = to_reference(points)
+    use = np.isfinite(landed).all(axis=1)
+    return np.linalg.lstsq(points[use] - points[use].mean(axis=0), landed[use] - landed[use].mean(axis=0))[0].T
 
 
 def paste(plane: Plane, on: Canvas) -> Plane:
