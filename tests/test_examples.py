@@ -17,6 +17,7 @@ WITH_EXAMPLES = {
     "imreg_xp.chi2_shifts.shifts",
     "imreg_xp.cross_correlation_shifts",
     "imreg_xp.fft_tools.convolve_nd",
+    "imreg_xp.methods.gohlke",
 }
 
 
@@ -30,7 +31,7 @@ def test_examples(name):
     assert (found.attempted > 0) or name not in WITH_EXAMPLES
 
 
-@pytest.mark.parametrize("name", ["methods.rst"])
+@pytest.mark.parametrize("name", ["methods.rst", "native.rst"])
 def test_examples_of_a_page_of_the_documentation(name):
     page = Path(__file__).parent.parent / "docs" / name
     found = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
