@@ -14,7 +14,7 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from click.testing import CliRunner
 from commands import refused
-from scenes_turned import places
+from turned_scenes import places
 from scipy import ndimage
 from sky_scenes import seen, sky_header, wcs_of
 

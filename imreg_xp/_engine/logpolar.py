@@ -56,10 +56,10 @@ class _Axes(NamedTuple):
 
 
 def _axes(shapes: Sequence[Sequence[int]]) -> _Axes:
-    angles = fast_length([max(64, int(1.5 * min(max(s) for s in shapes)))])[0]
+    angles = fast_length([max(64, 3 * min(max(s) for s in shapes) // 2)])[0]
     step = math.pi / angles
     lowest = _LOWEST / min(min(s) for s in shapes)
-    return _Axes(angles, max(16, int(math.log(_TOP / min(lowest, _TOP / 4)) / step)), step)
+    return _Axes(angles, max(16, math.floor(math.log(_TOP / min(lowest, _TOP / 4)) / step)), step)
 
 
 def _frequencies(axes: _Axes) -> np.ndarray:

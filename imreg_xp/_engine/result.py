@@ -171,7 +171,7 @@ def finish_similarity(
 
 
 def _least_steps(free: tuple[int, ...], arm: float) -> np.ndarray:
-    return np.asarray([_STEP if i < 2 else _STEP / arm for i in free])
+    return np.where(np.arange(len(free)) < 2, _STEP, _STEP / arm)
 
 
 def _placed(free: tuple[int, ...]) -> np.ndarray:

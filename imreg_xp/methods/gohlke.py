@@ -71,6 +71,16 @@ def similarity(
     References
     ----------
     Reddy & Chatterji 1996, doi:10.1109/83.506761.
+
+    Examples
+    --------
+    >>> import numpy as np, imreg_xp
+    >>> y, x = np.indices((70, 80)) - 35.0
+    >>> scene = np.exp(-((x - 9) ** 2 + (y + 10) ** 2) / 20) + np.exp(-((x + 12) ** 2) / 50 - (y - 8) ** 2 / 12)
+    >>> turned = imreg_xp.apply_transform(scene, imreg_xp.similarity_matrix(1, 10, (6, -4)), fill=0.0)
+    >>> im2, scale, angle, (t0, t1) = imreg_xp.similarity(scene, turned)
+    >>> bool(abs(scale - 1) < 0.001), bool(abs(angle + 10) < 0.05)
+    (True, True)
     """
     xp = array_namespace(im0=im0, im1=im1)
     sides, lead = _sides(im0, im1, xp=xp)
@@ -174,9 +184,8 @@ def similarity_matrix(scale: Any, angle: Any, vector: Any) -> Array:
         msg = f"`vector` must have two parts, got {vector!r}"
         raise ValueError(msg)
     given |= {f"vector[{i}]": x for i, x in enumerate(vector)}
-    arrays = {name: x for name, x in given.items() if not is_number(x)}
-    like = np.zeros(()) if not arrays else next(iter(arrays.values()))
-    xp = array_namespace(like=like, optional=arrays)
+    arrays = {name: x for name, x in given.items() if not is_number(x)} or {"scale": np.zeros(1)}
+    xp, like = array_namespace(**arrays), next(iter(arrays.values()))
     dtype = accumulator_dtype(like, xp=xp)
     parts = [
         xp.asarray(x, dtype=dtype, device=device_of(like)) if is_number(x) else xp.astype(x, dtype)

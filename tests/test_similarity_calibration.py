@@ -1,0 +1,126 @@
+"""Rotation and magnification on real images, and errors that are true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.ndimage
+from astropy.io import fits
+from turned_scenes import places, turned_pair
+
+import imreg_xp
+
+pytestmark = pytest.mark.slow
+
+REALISATIONS = 200
+SHAPE = (72, 68)
+DATA = Path(imreg_xp.__file__).parent / "data"
+
+
+def smooth_scene(name):
+    """Return a real image seen with a beam of 1.5 pixels, so that it has a value at every position."""
+    if name.endswith(".fits"):
+        with fits.open(DATA / name) as hdus:
+            image = next(h.data for h in hdus if h.data is not None).astype(float)
+        image = np.where(np.isfinite(image), image, np.nanmedian(image))
+    else:
+        image = getattr(pytest.importorskip("skimage.data"), name)().astype(float)
+    return scipy.ndimage.gaussian_filter(image - image.mean(), 1.5)
+
+
+@pytest.mark.parametrize("name", ["aia_171.fits", "eit_195.fits", "camera", "moon"])
+def test_real_images(name):
+    """Any angle, magnifications 0.6 to 1.6, a quarter of the area missing, noise of 5 % of the rms in both images."""
+    image, rng = smooth_scene(name), np.random.default_rng(7)
+    size = 307 if image.shape[0] > 400 else 100
+    first = (np.array(image.shape) - size) // 2
+    reference = image[first[0] : first[0] + size, first[1] : first[1] + size]
+    noise = 0.05 * reference.std()
+    for magnification in (0.6, 0.75, 0.9, 1.0, 1.2, 1.4, 1.6, 1.0):
+        angle, shift = rng.uniform(-180, 180), 0.134 * size * rng.choice([-1, 1], 2)
+        y, x = places((size, size), ((size - 1) / 2,) * 2, shift, angle, magnification)
+        moving = scipy.ndimage.map_coordinates(image, [y + first[0], x + first[1]], order=5, cval=np.nan)
+        noisy = [im + noise * rng.normal(size=im.shape) for im in (reference, moving)]
+        result = imreg_xp.register(*noisy, model="similarity")
+        assert result.status == 0
+        assert abs((result.angle - angle + 180) % 360 - 180) < 0.02
+        assert abs(result.magnification - magnification) < 2e-4
+        assert np.all(np.abs(result.shift - shift) < 0.05)
+
+
+@pytest.fixture(scope="module")
+def skies():
+    """Pairs without noise, and the truth of each: k^-3 skies with a beam, summed directly at all positions."""
+    rng = np.random.default_rng(11)
+    truths = [
+        (*rng.uniform(-7, 7, 2), rng.uniform(-180, 180), np.exp(rng.uniform(-0.35, 0.35))) for _ in range(REALISATIONS)
+    ]
+    pairs = [turned_pair(rng, SHAPE, shift=t[:2], angle=t[2], magnification=t[3]) for t in truths]
+    return np.array(truths), np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs])
+
+
+def blocks(rng):
+    """Return masks of random blocks that cover a tenth of each image."""
+    bad = np.zeros((REALISATIONS, *SHAPE), dtype=bool)
+    for mask in bad:
+        while mask.mean() < 0.1:
+            i, j = (rng.integers(0, n) for n in SHAPE)
+            mask[i : i + rng.integers(3, 12), j : j + rng.integers(3, 12)] = True
+    return ~bad
+
+
+RAMP = np.geomspace(0.4, 2.5, SHAPE[1]) * np.ones(SHAPE)
+CASES = {
+    "moving, error estimated": (0.0, 0.05, {}),
+    "moving, error given": (0.0, 0.2, {"moving_err": True}),
+    "moving, white": (0.0, 0.05, {"noise": "white"}),
+    "both, error estimated": (0.1, 0.1, {}),
+    "both, errors given": (0.2, 0.2, {"moving_err": True, "reference_err": True}),
+    "both, white": (0.1, 0.1, {"moving_err": True, "reference_err": True, "noise": "white"}),
+    "masks and maps": (0.1, 0.1 * RAMP, {"moving_err": True, "reference_err": True, "masks": True}),
+    "rigid": (0.1, 0.1, {"model": "rigid"}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_pulls(skies, case):
+    truths, references, movings = skies
+    noise_r, noise_m, how = CASES[case]
+    rng, gain = np.random.default_rng(sum(map(ord, case))), 1.7
+    options = {k: v for k, v in how.items() if k in ("noise", "model")} | {}
+    if how.get("model") == "rigid":
+        still = truths[:60].copy()
+        still[:, 3] = 1.0
+        pairs = [turned_pair(rng, SHAPE, shift=t[:2], angle=t[2]) for t in np.repeat(still, 4, axis=0)[:REALISATIONS]]
+        truths = np.repeat(still, 4, axis=0)[:REALISATIONS]
+        references, movings = (np.stack(images) for images in zip(*pairs, strict=True))
+    reference = references + noise_r * rng.normal(size=references.shape)
+    moving = gain * (movings + noise_m * rng.normal(size=movings.shape)) - 4
+    if how.get("masks"):
+        masks = blocks(rng), blocks(rng)
+        reference, moving = np.where(masks[0], reference, 50.0), np.where(masks[1], moving, np.nan)
+        options |= {"reference_valid": masks[0]}
+    if how.get("moving_err"):
+        options["moving_err"] = gain * noise_m
+    if how.get("reference_err"):
+        options["reference_err"] = noise_r
+    result = imreg_xp.register(reference, moving, **{"model": "similarity", **options})
+    made = np.stack(
+        [
+            *(result.shift - truths[:, :2]).T,
+            (result.angle - truths[:, 2] + 180) % 360 - 180,
+            result.magnification - truths[:, 3],
+        ],
+        axis=1,
+    )
+    claimed = np.stack([*result.shift_err.T, result.angle_err, result.magnification_err], axis=1)
+    found = result.status == 0
+    assert found.mean() >= 0.97
+    # what cannot be found says so
+    assert np.all(np.abs(made[found]) < (1, 1, 2, 0.05))
+    free = 3 if how.get("model") == "rigid" else 4
+    pulls = np.sqrt(np.mean((made[found][:, :free] / claimed[found][:, :free]) ** 2, axis=0))
+    print(case, pulls, found.mean())
+    np.testing.assert_allclose(pulls, 1, atol=0.15)
