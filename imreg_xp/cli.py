@@ -28,6 +28,8 @@ _OPTIONS = {
     "`moving_err`": "--err",
     "`reference_err`": "--ref-err",
     "`max_shift`": "--max-shift",
+    "`boundary`": "--boundary",
+    "model='": "--model '",
     "`window`": "--window",
 }
 
@@ -46,6 +48,7 @@ class Job:
     boundary: str = "overlap"
     max_shift: float | None = None
     noise: str = "correlated"
+    model: str = "shift"
     out: str | None = None
     wcs_out: str | None = None
     plot: str | None = None
@@ -109,6 +112,7 @@ def run(job: Job) -> Alignment:
             boundary=job.boundary,
             noise=job.noise,
             max_shift=job.max_shift,
+            model=job.model,
         )
         if not alignment.found:
             return alignment
@@ -171,6 +175,13 @@ def main() -> None:
 @_BOUNDARY
 @click.option("--max-shift", type=float, metavar="N", help="Largest shift looked for along each axis, pixels.")
 @_NOISE
+@click.option(
+    "--model",
+    type=click.Choice(["shift", "rigid", "similarity"]),
+    default="shift",
+    show_default=True,
+    help="What is looked for: a shift; with rotation; with rotation and magnification.",
+)
 @click.option("--out", metavar="ALIGNED.fits", help="Write MOVING resampled onto the pixels of REFERENCE.")
 @click.option("--wcs-out", metavar="CORRECTED.fits", help="Write MOVING, pixels untouched, with its header corrected.")
 @click.option("--plot", metavar="P.png", help="Draw both images, their difference before and after, and the errors.")
@@ -178,10 +189,13 @@ def main() -> None:
 @click.option("--overwrite", is_flag=True, help="Replace output files that exist.")
 @click.pass_context
 def register(context: click.Context, /, *, as_json: bool, **options: Any) -> None:
-    """Find the shift between two FITS images.
+    """Find the shift between two FITS images, and their rotation and magnification.
 
     The shift, with 1 sigma errors, is what to apply to MOVING so that it matches REFERENCE, and the offset on the sky
     is what to add to the positions in its header. Images on different pixel grids are reprojected first.
+
+    With --model rigid or similarity MOVING is turned by the angle, from +x to +y, and magnified about the middle of
+    REFERENCE, then shifted. On the sky the angle is what to add to position angles, from north through east.
 
     Any file may be given as FILE[HDU]. Exit code: 0 found, 1 no reliable shift, 2 bad input.
     """

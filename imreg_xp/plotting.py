@@ -29,15 +29,16 @@ def registration_figure(
     lines: Sequence[str] = (),
     truth: tuple[float, float] | None = None,
 ) -> Figure:
-    """Draw two images, their difference before and after the shift, and the region of the shift.
+    """Draw two images, their difference before and after, and the region of the shift.
 
     Parameters
     ----------
     reference : (ny, nx) array
         The reference image.
     before, after : (ny, nx) arrays
-        The moving image on the reference's pixels, as it came and with the shift applied; NaN where it holds nothing.
-    registration : Registration
+        The moving image on the reference's pixels, as it came and with what was found applied; NaN where it holds
+        nothing.
+    registration : Registration or SimilarityRegistration
         Of one pair, on NumPy arrays; shift in (y, x) order, pixels.
     names : (str, str)
         Titles of the two images.
@@ -159,9 +160,12 @@ def _show(
 
 
 def _draw_region(axes: Axes, registration: Any, truth: tuple[float, float] | None) -> None:
-    """Draw delta chi² = 1, 4 and 9: regions whose extent along an axis is 1, 2 and 3 times its error."""
+    """Draw delta chi² = 1, 4 and 9: regions whose extent along an axis is 1, 2 and 3 times its error.
+
+    Angle and magnification, where they are free, are those that are best for each shift.
+    """
     x, y = np.asarray(registration.shift, dtype=float)[::-1]
-    covariance = np.asarray(registration.covariance, dtype=float)[::-1, ::-1]
+    covariance = np.asarray(registration.covariance, dtype=float)[:2, :2][::-1, ::-1]
     ex, ey = np.sqrt(np.diag(covariance))
     values, vectors = np.linalg.eigh(covariance)
     angle = np.linspace(0, 2 * np.pi, 181)

@@ -1,4 +1,4 @@
-"""Two FITS images in, their shift in pixels and on the sky out."""
+"""Two FITS images in, their shift, and rotation and magnification, in pixels and on the sky out."""
 
 from __future__ import annotations
 
@@ -8,36 +8,30 @@ from typing import Any, NamedTuple
 import numpy as np
 from astropy.wcs import WCS
 
-from .. import Registration, register
+from .. import Registration, SimilarityRegistration, register
+from .corrections import Correction, corrected_wcs, fit_correction, fit_turn
 from .errors import InputError
 from .load import FitsImage, load_error, load_image
-from .reprojecting import Plane, canvas, paste, plane_of, resample, samples
-from .sky import (
-    Correction,
-    PixelMap,
-    SkyOffset,
-    comparable,
-    corrected_wcs,
-    fit_correction,
-    pixel_map,
-    shifted_wcs,
-    sky_offset,
-)
+from .motions import PixelMotion, motion_of, restated, turn_on_sky, with_motion
+from .reprojecting import Plane, canvas, linear_part, paste, plane_of, resample, samples
+from .sky import PixelMap, SkyOffset, comparable, pixel_map, shifted_wcs, sky_offset
 
 __all__ = ["Alignment", "align_fits"]
 
-_SMALL = 0.3  # pixels: a larger shift of resampled pixels is measured again with the coordinates corrected
+_SMALL = 0.3  # pixels: resampled pixels that are farther off are measured again with the coordinates corrected
 _SAME_GRID = 0.01  # pixels: grids that differ by a pure shift up to this are compared without resampling
+_WORTH_SAYING = 0.02  # pixels that a corrected header is off
 
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """The shift between two images, and what is needed to apply it."""
+    """The shift between two images, with rotation and magnification if asked for, and what is needed to apply it."""
 
     reference: FitsImage
     moving: FitsImage
-    registration: Registration
-    """On NumPy arrays; `shift` is in (y, x) order."""
+    registration: Registration | SimilarityRegistration
+    """On NumPy arrays; `shift` is in (y, x) order. If `reprojected`, on the pixels of the reference: from where the
+    header of the moving image puts things to where they are."""
     compared: tuple[Plane, Plane]
     """What was registered: reference and moving, the latter resampled if `reprojected`."""
     reprojected: bool
@@ -47,6 +41,8 @@ class Alignment:
     """None without celestial coordinates in both images, or without a reliable shift."""
     correction: Correction | None
     notes: tuple[str, ...]
+    model: str = "shift"
+    """That of `register`."""
 
     @property
     def found(self) -> bool:
@@ -60,8 +56,8 @@ class Alignment:
 
     @property
     def covariance_xy(self) -> np.ndarray:
-        """Covariance of `shift_xy`."""
-        return np.asarray(self.registration.covariance, dtype=float)[::-1, ::-1]
+        """Covariance (2, 2) of `shift_xy`."""
+        return np.asarray(self.registration.covariance, dtype=float)[:2, :2][::-1, ::-1]
 
 
 class _Geometry(NamedTuple):
@@ -85,12 +81,14 @@ def align_fits(
     boundary: str = "overlap",
     noise: str = "correlated",
     max_shift: float | None = None,
+    model: str = "shift",
 ) -> Alignment:
-    """Measure the shift between two images with headers.
+    """Measure the shift between two images with headers, and their rotation and magnification.
 
     Grids that differ by nothing but a shift are compared pixel by pixel. Otherwise the moving image is resampled onto
     the reference's grid first, as its header has it, and the shift is what is left, in reference pixels, at the middle
-    of what both images show.
+    of what both images show; with rotation, shift, angle and magnification are what is left, about the middle of the
+    reference.
 
     Parameters
     ----------
@@ -102,6 +100,8 @@ def align_fits(
         Which HDU of each file, which plane of cubes.
     boundary, noise, max_shift
         As in `imreg_xp.register`. `max_shift` counts from zero shift of the compared grids.
+    model : {"shift", "rigid", "similarity"}
+        As in `imreg_xp.register`.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def align_fits(
     ref = _loaded(reference, reference_err, reference_hdu, plane, "reference")
     mov = _loaded(moving, moving_err, moving_hdu, plane, "moving")
     geometry = _geometry(ref, mov)
-    options = {"boundary": boundary, "noise": noise, "max_shift": max_shift}
+    options = {"boundary": boundary, "noise": noise, "max_shift": max_shift, "model": model}
     compared, result = _measure(ref, mov, geometry, options)
     done = Alignment(
         reference=ref,
@@ -128,10 +128,11 @@ def align_fits(
         sky=None,
         correction=None,
         notes=ref.notes + mov.notes + geometry.notes,
+        model=model,
     )
     if not done.found or geometry.systems is None:
         return done
-    if done.reprojected and np.hypot(*done.shift_xy) > _SMALL:
+    if done.reprojected and _farthest(done) > _SMALL:
         done, geometry = _again(done, geometry, options)
     return _on_sky(done, geometry)
 
@@ -174,7 +175,7 @@ def _is_translation(to_reference: PixelMap, shape: tuple[int, ...]) -> bool:
 
 def _measure(
     ref: FitsImage, mov: FitsImage, geometry: _Geometry, options: dict[str, Any]
-) -> tuple[tuple[Plane, Plane], Registration]:
+) -> tuple[tuple[Plane, Plane], Any]:
     """Register two images on one grid: their own, or that of the reference."""
     a, b = plane_of(ref), plane_of(mov)
     if not geometry.same_grid and geometry.systems is not None and geometry.to_reference is not None:
@@ -182,13 +183,19 @@ def _measure(
             msg = f"boundary wrap needs images on one pixel grid, but {ref.name} and {mov.name} differ"
             raise InputError(msg)
         source, target = geometry.systems
-        on = canvas(geometry.to_reference, b.image.shape, a.image.shape)
+        centred = options["model"] != "shift"  # rotation is about the middle of the reference, also of the larger grid
+        on = canvas(geometry.to_reference, b.image.shape, a.image.shape, centred=centred)
         grid = shifted_wcs(target, (-on.origin[1], -on.origin[0]))
+        landed = abs(np.linalg.det(linear_part(geometry.to_reference, b.image.shape))) * b.image.size
+        smaller = min(a.image.size, landed) / (on.shape[0] * on.shape[1])
         a, b = paste(a, on), resample(b, source, grid, on.shape)
+        result = _register(a, b, options)
+        # of the images, not of the grid that holds both
+        return (a, b), result._replace(overlap=np.minimum(result.overlap / smaller, 1.0))
     return (a, b), _register(a, b, options)
 
 
-def _register(a: Plane, b: Plane, options: dict[str, Any]) -> Registration:
+def _register(a: Plane, b: Plane, options: dict[str, Any]) -> Any:
     try:
         return register(
             a.image,
@@ -203,17 +210,28 @@ def _register(a: Plane, b: Plane, options: dict[str, Any]) -> Registration:
         raise InputError(str(error)) from error
 
 
+def _motion(done: Alignment) -> PixelMotion:
+    """Return what was found on the pixels compared, those of the reference if resampled."""
+    return motion_of(done.registration, done.reference.image.shape)
+
+
+def _farthest(done: Alignment) -> float:
+    """Return the largest distance that pixels of the reference move by."""
+    points = samples(done.reference.image.shape)
+    return float(np.hypot(*(_motion(done)(points) - points).T).max())
+
+
 def _again(done: Alignment, geometry: _Geometry, options: dict[str, Any]) -> tuple[Alignment, _Geometry]:
     """Resample with the corrected coordinates and measure what is left.
 
-    A shift on the grid of the reference is not quite a shift on the sky where projections and distortions differ, and
+    A shift on the grid of the reference is not quite one on the sky where projections and distortions differ, and
     the pixels that fell outside at first come back.
     """
     first = _on_sky(done, geometry)
     if geometry.systems is None or first.correction is None:
         return done, geometry
     moving, reference = geometry.systems
-    moving = corrected_wcs(moving, first.correction.keyword, first.correction.change)
+    moving = corrected_wcs(moving, first.correction)
     better = geometry._replace(systems=(moving, reference), to_reference=pixel_map(moving, reference))
     compared, result = _measure(done.reference, done.moving, better, options)
     if int(result.status) != 0:
@@ -222,30 +240,42 @@ def _again(done: Alignment, geometry: _Geometry, options: dict[str, Any]) -> tup
 
 
 def _on_sky(done: Alignment, geometry: _Geometry) -> Alignment:
-    """Add the offset on the sky and the correction of the header to a shift of resampled or raw pixels.
+    """Add the offset on the sky and the correction of the header to what was found on resampled or raw pixels.
 
     `geometry` is the one the pixels were resampled with; `done.systems` holds the coordinates of the headers.
     """
     if done.systems is None or geometry.to_reference is None:
         return done
     moving, reference = done.systems
-    to_reference = pixel_map(moving, reference)
+    motion, to_reference = _motion(done), pixel_map(moving, reference)
+    compared = geometry.to_reference if done.reprojected else np.copy
     points = samples(done.moving.image.shape)
     nominal = to_reference(points)
-    targets = (geometry.to_reference(points) if done.reprojected else points) + done.shift_xy
+    targets = motion(compared(points))
     usable = np.isfinite(nominal).all(axis=1) & np.isfinite(targets).all(axis=1)
     size = np.array(done.reference.image.shape[::-1])
     shared = usable & (targets >= 0).all(axis=1) & (targets <= size - 1).all(axis=1)
     use = shared if shared.sum() >= 6 else usable
-    correction = fit_correction(moving, reference, points[use], targets[use])
+    fit = fit_correction if done.model == "shift" else fit_turn
+    correction = fit(moving, reference, points[use], targets[use])
     middle = points[use].mean(axis=0, keepdims=True)
-    at = to_reference(middle)[0]
-    true = (geometry.to_reference(middle) if done.reprojected else middle)[0] + done.shift_xy
-    registration = done.registration
-    if done.reprojected:
-        registration = registration._replace(shift=(true - at)[::-1])
+    at, seen = to_reference(middle)[0], compared(middle)[0]
+    true = motion(seen)
+    registration, notes = done.registration, done.notes
     sky = None
     if reference.has_celestial:
         # the systems are relabelled to RA/Dec for comparing: names and signs of the axes are in the original
-        sky = sky_offset(done.reference.wcs, at, true, done.covariance_xy)
-    return replace(done, registration=registration, correction=correction, sky=sky)
+        sky = sky_offset(done.reference.wcs, at, true, motion.covariance_at(seen))
+    if isinstance(registration, SimilarityRegistration):
+        rigid = done.model == "rigid"
+        motion = restated(motion, compared(points[use]), nominal[use], motion.centre, rigid=rigid)
+        if sky is not None:
+            angle, error = turn_on_sky(done.reference.wcs, at, motion)
+            sky = sky._replace(angle=angle, angle_err=error)
+        if done.reprojected:
+            registration = with_motion(registration, motion)
+        if correction.residual > _WORTH_SAYING:
+            notes += (f"the corrected header leaves {correction.residual:.2g} pixels at the edges",)
+    elif done.reprojected:
+        registration = registration._replace(shift=(true - at)[::-1])
+    return replace(done, registration=registration, correction=correction, sky=sky, notes=notes)

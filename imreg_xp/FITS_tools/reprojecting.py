@@ -14,7 +14,7 @@ from .errors import InputError
 from .load import FitsImage
 from .sky import PixelMap, shifted_wcs
 
-__all__ = ["Canvas", "Plane", "canvas", "paste", "plane_of", "resample", "samples"]
+__all__ = ["Canvas", "Plane", "canvas", "linear_part", "paste", "plane_of", "resample", "samples"]
 
 _EDGE = 12  # pixels of continuation: a cubic spline forgets its border as 0.27 per pixel
 _SAMPLES = 17
@@ -53,11 +53,13 @@ class Canvas(NamedTuple):
     shape: tuple[int, int]
 
 
-def canvas(to_reference: PixelMap, moving: tuple[int, ...], reference: tuple[int, ...]) -> Canvas:
+def canvas(
+    to_reference: PixelMap, moving: tuple[int, ...], reference: tuple[int, ...], *, centred: bool = False
+) -> Canvas:
     """Return the grid that holds the reference and what lies around it of the moving image.
 
     It reaches at most half a reference image beyond the reference, so that a pointing that is wrong by as much still
-    finds its pixels.
+    finds its pixels. `centred`: it reaches as far on either side.
 
     Raises
     ------
@@ -73,7 +75,18 @@ def canvas(to_reference: PixelMap, moving: tuple[int, ...], reference: tuple[int
         raise InputError(msg)
     low = np.minimum(np.floor(landed[near].min(axis=0)).astype(int), 0)
     high = np.maximum(np.ceil(landed[near].max(axis=0)).astype(int) + 1, size)
+    if centred:
+        low = -np.maximum(-low, high - size)
+        high = size - low
     return Canvas((int(low[0]), int(low[1])), (int(high[0] - low[0]), int(high[1] - low[1])))
+
+
+def linear_part(to_reference: PixelMap, moving: tuple[int, ...]) -> np.ndarray:
+    """Return the matrix that is nearest to a map of the pixels of the moving image."""
+    points = samples(moving)
+    landed = to_reference(points)
+    use = np.isfinite(landed).all(axis=1)
+    return np.linalg.lstsq(points[use] - points[use].mean(axis=0), landed[use] - landed[use].mean(axis=0))[0].T
 
 
 def paste(plane: Plane, on: Canvas) -> Plane:

@@ -1,4 +1,4 @@
-"""Coordinate systems of two images: reading, comparing, correcting, and offsets on the sky.
+"""Coordinate systems of two images: reading, comparing, moving, and offsets on the sky.
 
 Pixel positions are (..., 2) arrays in (x, y) order, from 0, the centre of the first pixel.
 """
@@ -15,16 +15,13 @@ from astropy.io import fits
 from astropy.wcs import WCS, NoConvergence, Sip
 from astropy.wcs.utils import pixel_to_pixel, wcs_to_celestial_frame
 
-from .errors import InputError
-
 __all__ = [
-    "Correction",
+    "REFUSALS",
     "PixelMap",
     "SkyOffset",
     "as_wcs",
     "comparable",
-    "corrected_wcs",
-    "fit_correction",
+    "local_axes",
     "pixel_map",
     "read_wcs",
     "shifted_wcs",
@@ -35,7 +32,7 @@ __all__ = [
 _ARCSEC = 180 / np.pi * 3600
 
 # how wcslib and astropy say that a header makes no sense; their own exceptions and LinAlgError are ValueErrors
-_REFUSALS = (ValueError, TypeError, KeyError, OSError, AssertionError, NoConvergence)
+REFUSALS = (ValueError, TypeError, KeyError, OSError, AssertionError, NoConvergence)
 
 PixelMap = Callable[[np.ndarray], np.ndarray]
 
@@ -48,7 +45,7 @@ def read_wcs(
         warnings.simplefilter("ignore")
         try:
             wcs = WCS(header, hdus)
-        except _REFUSALS as error:
+        except REFUSALS as error:
             return None, (f"the header's coordinate system is unusable ({' '.join(str(error).split())})",)
     return as_wcs(wcs, axes)
 
@@ -70,7 +67,7 @@ def as_wcs(wcs: Any, axes: tuple[int, int]) -> tuple[WCS | None, tuple[str, ...]
         if not np.linalg.cond(flat.pixel_scale_matrix) < 1e10:
             return None, ("the coordinate system is unusable (its matrix is singular)",)
         flat.wcs_world2pix(flat.wcs_pix2world([[1.0, 1.0]], 0), 0)
-    except _REFUSALS as error:
+    except REFUSALS as error:
         return None, (f"the coordinate system is unusable ({' '.join(str(error).split())})",)
     return flat, ()
 
@@ -156,6 +153,9 @@ class SkyOffset(NamedTuple):
     north_err: float
     frame: str
     """Names of the two sky axes, such as RA/DEC."""
+    angle: float | None = None
+    """With rotation: degrees to add to position angles, from north through east."""
+    angle_err: float | None = None
 
 
 def _unit(lonlat: np.ndarray) -> np.ndarray:
@@ -178,6 +178,19 @@ def _east_north(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     return components * (separation / sine if sine > 0 else 1.0) * _ARCSEC
 
 
+def _between(wcs: WCS, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Return the offset (east, north) in arcsec from one pixel position to another."""
+    lng, lat = wcs.wcs.lng, wcs.wcs.lat
+    # helioprojective longitude grows towards the west, every other one towards the east
+    sign = np.array([-1.0 if wcs.wcs.lngtyp in ("HPLN", "HPRN") else 1.0, 1.0])
+    return sign * _east_north(*wcs.all_pix2world(np.stack([start, end]), 0)[:, [lng, lat]])
+
+
+def local_axes(wcs: WCS, xy: np.ndarray) -> np.ndarray:
+    """Return d(east, north) / d(x, y) at a pixel position, arcsec per pixel."""
+    return np.stack([_between(wcs, xy, xy + h) - _between(wcs, xy, xy - h) for h in 0.5 * np.eye(2)], axis=-1)
+
+
 def sky_offset(wcs: WCS, nominal: np.ndarray, true: np.ndarray, covariance: np.ndarray) -> SkyOffset:
     """Return the offset on the sky between two pixel positions of one image, with its errors.
 
@@ -190,15 +203,9 @@ def sky_offset(wcs: WCS, nominal: np.ndarray, true: np.ndarray, covariance: np.n
     covariance : (2, 2) array
         Of `true`, pixels squared, order (x, y); propagated as J C J^T with the local Jacobian J.
     """
-    lng, lat = wcs.wcs.lng, wcs.wcs.lat
-    # helioprojective longitude grows towards the west, every other one towards the east
-    sign = np.array([-1.0 if wcs.wcs.lngtyp in ("HPLN", "HPRN") else 1.0, 1.0])
-
-    def world(xy: np.ndarray) -> np.ndarray:
-        return wcs.all_pix2world(xy[None, :], 0)[0, [lng, lat]]
 
     def offset(xy: np.ndarray) -> np.ndarray:
-        return sign * _east_north(world(nominal), world(xy))
+        return _between(wcs, nominal, xy)
 
     half = 0.5 * np.eye(2)
     jacobian = np.stack([offset(true + h) - offset(true - h) for h in half], axis=-1)
@@ -207,67 +214,6 @@ def sky_offset(wcs: WCS, nominal: np.ndarray, true: np.ndarray, covariance: np.n
     east_err, north_err = np.sqrt(np.maximum(sky, 0.0))
     frame = f"{wcs.wcs.lngtyp}/{wcs.wcs.lattyp}"
     return SkyOffset(float(east), float(north), float(east_err), float(north_err), frame)
-
-
-class Correction(NamedTuple):
-    """How to change a header so that its positions are right."""
-
-    keyword: str
-    """"CRPIX" or "CRVAL"."""
-    change: np.ndarray
-    """What to add to the keyword's value on the two axes: pixels, or degrees (units of the axis, if not on the sky)."""
-    residual: float
-    """Largest distance left, in pixels of the reference."""
-
-
-def fit_correction(moving: WCS, reference: WCS, points: np.ndarray, targets: np.ndarray) -> Correction:
-    """Find the change of CRPIX, or of CRVAL, that puts `points` of the moving image at `targets` of the reference.
-
-    CRPIX turns nothing, whatever the declination. But where a distortion is part of the coordinates, it would move that
-    over the detector, and CRVAL is changed.
-
-    Raises
-    ------
-    InputError
-        There is no such change.
-    """
-    distorted = moving.sip is not None or moving.cpdis1 is not None or moving.det2im1 is not None
-    units_of = {"CRPIX": 1.0, "CRVAL": float(np.abs(moving.pixel_scale_matrix).max())}
-    for keyword in sorted(units_of, reverse=distorted):
-
-        def residual(v: np.ndarray, keyword: str = keyword) -> np.ndarray:
-            return pixel_map(corrected_wcs(moving, keyword, v), reference)(points) - targets
-
-        fitted = _solve(residual, units_of[keyword])
-        if fitted is not None:
-            return Correction(keyword, *fitted)
-    msg = "no change of CRPIX or CRVAL makes the coordinate systems agree"
-    raise InputError(msg)
-
-
-def corrected_wcs(wcs: WCS, keyword: str, by: np.ndarray) -> WCS:
-    """Return a copy with `by` (x, y) added to CRPIX, or to CRVAL in degrees."""
-    if keyword == "CRPIX":
-        return shifted_wcs(wcs, by)
-    copy = wcs.deepcopy()
-    copy.wcs.crval = copy.wcs.crval + by
-    copy.wcs.set()
-    return copy
-
-
-def _solve(residual: Callable[[np.ndarray], np.ndarray], unit: float) -> tuple[np.ndarray, float] | None:
-    """Gauss-Newton for two unknowns of natural size `unit`; return them and the largest distance, or None."""
-    v = np.zeros(2)
-    try:
-        for _ in range(6):
-            now = residual(v).ravel()
-            steps = 0.5 * unit * np.eye(2)
-            jacobian = np.stack([(residual(v + h) - residual(v - h)).ravel() / unit for h in steps], axis=-1)
-            v = v - np.linalg.lstsq(jacobian, now, rcond=None)[0]
-        left = float(np.hypot(*residual(v).T).max())
-    except _REFUSALS:  # a CRVAL beyond the pole; NaN stops lstsq
-        return None
-    return (v, left) if np.isfinite(left) else None
 
 
 def units_per_degree(header: Mapping[str, Any], axis: int) -> float:

@@ -13,13 +13,13 @@ from uuid import uuid4
 import numpy as np
 from astropy.io import fits
 
-from .. import apply_shift
+from .. import SimilarityRegistration, apply_shift, apply_transform
 from .._version import __version__
 from .align import Alignment
+from .corrections import correct_cards, corrected_wcs
 from .errors import InputError
 from .hdus import open_fits
 from .reprojecting import Plane, resample
-from .sky import Correction, corrected_wcs, units_per_degree
 
 __all__ = [
     "aligned_image",
@@ -70,15 +70,15 @@ def sweep(folder: Path, pattern: str) -> None:
 def aligned_image(alignment: Alignment, *, corrected: bool = True) -> np.ndarray:
     """Return the moving image on the reference's pixel grid, NaN where it holds nothing.
 
-    It is resampled once: by `apply_shift` where the grids are alike, else from the original pixels with the corrected
-    coordinates.
+    It is resampled once: by `apply_shift` or `apply_transform` where the grids are alike, else from the original pixels
+    with the corrected coordinates.
 
     Parameters
     ----------
     alignment : Alignment
-        A found shift.
+        What was found.
     corrected : bool
-        False: as it lies without the shift.
+        False: as it lies without it.
     """
     moving = alignment.moving.image
     ny, nx = alignment.reference.image.shape
@@ -88,8 +88,10 @@ def aligned_image(alignment: Alignment, *, corrected: bool = True) -> np.ndarray
     if alignment.reprojected and alignment.systems is not None and correction is not None:
         source, target = alignment.systems
         if corrected:
-            source = corrected_wcs(source, correction.keyword, correction.change)
+            source = corrected_wcs(source, correction)
         image = resample(Plane(pixels, valid, None), source, target, (ny, nx)).image
+    elif corrected and alignment.model != "shift":
+        image = np.asarray(apply_transform(pixels, alignment.registration, valid=valid, shape=(ny, nx)))
     elif corrected:
         shift = np.asarray(alignment.registration.shift, dtype=float)
         whole = np.round(shift).astype(int)
@@ -155,55 +157,59 @@ def _history(alignment: Alignment) -> list[str]:
     x, y = alignment.shift_xy
     ex, ey = np.sqrt(np.diag(alignment.covariance_xy))
     lines = [
-        f"reference {as_ascii(alignment.reference.name)}",
+        f"reference {as_ascii(alignment.reference.name)}, model {alignment.model}",
         f"shift x = {x:+.5f} +- {ex:.5f} reference pixels",
         f"shift y = {y:+.5f} +- {ey:.5f} to match the reference",
     ]
+    r = alignment.registration
+    if isinstance(r, SimilarityRegistration):
+        lines.append(f"angle = {float(r.angle):+.6f} +- {float(r.angle_err):.6f} deg from +x to +y, about its middle")
+        lines.append(f"magnification = {float(r.magnification):.7f} +- {float(r.magnification_err):.7f}")
     if alignment.sky is not None:
         s = alignment.sky
         lines.append(f"offset east = {s.east:+.5g} +- {s.east_err:.2g} arcsec")
         lines.append(f"offset north = {s.north:+.5g} +- {s.north_err:.2g} from the old header")
+        if s.angle is not None:
+            lines.append(f"position angles {s.angle:+.6f} +- {s.angle_err:.6f} deg, north through east")
     return lines
 
 
 def corrected_header(alignment: Alignment, header: fits.Header | None = None) -> fits.Header:
     """Return a copy of the moving image's header whose positions agree with the reference.
 
-    Only CRPIX (or CRVAL, where that leaves less) changes; HISTORY says how.
+    Only CRPIX changes, or CRVAL where a distortion is part of the coordinates; with rotation the matrix, too, in the
+    form it has: CD, or PC and CDELT, or CROTA2 and CDELT (PC in its place where that cannot hold a rotation of pixels
+    that are not square). HISTORY says how.
 
     Parameters
     ----------
     alignment : Alignment
-        A found shift.
+        What was found.
     header : Header, optional
         The header to correct instead: the same one as it stands in the file.
 
     Raises
     ------
     InputError
-        One of the images has no coordinate system, or there is no reliable shift.
+        One of the images has no coordinate system, there is no reliable shift, or the header has its rotation in a
+        form that is not of the standard.
     """
     correction, moving = alignment.correction, alignment.moving
     if correction is None or moving.header is None:
         msg = f"{moving.name}: no header to correct, it takes a shift and coordinate systems in both images"
         raise InputError(msg)
     new = (moving.header if header is None else header).copy()
-    old = {}
-    for axis, change in zip(moving.axes, correction.change, strict=True):
-        key = f"{correction.keyword}{axis}"
-        old[key] = new.get(key, 0.0)
-        new[key] = old[key] + float(change) * _unit(new, correction, axis)
+    try:
+        old = correct_cards(new, moving.axes, moving.wcs, moving.image.shape, correction)
+    except InputError as error:
+        msg = f"{moving.name}: {error}"
+        raise InputError(msg) from error
     # it covers the header, which is another one now; DATASUM, of the data, stays true
     new.remove("CHECKSUM", ignore_missing=True)
-    before = ", ".join(f"{key} = {value!r}" for key, value in old.items())
+    before = ", ".join(f"{key} = {value}" for key, value in old.items())
     for line in (*_history(alignment), f"before: {before}"):
         new["HISTORY"] = f"imreg-xp {__version__}: {line}"
     return new
-
-
-def _unit(header: fits.Header, correction: Correction, axis: int) -> float:
-    on_sky = "-" in str(header.get(f"CTYPE{axis}", ""))
-    return units_per_degree(header, axis) if correction.keyword == "CRVAL" and on_sky else 1.0
 
 
 def write_corrected(alignment: Alignment, path: str | os.PathLike[str]) -> None:

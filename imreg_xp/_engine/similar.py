@@ -20,7 +20,8 @@ __all__ = ["guess_similarity", "solve_similarity"]
 _SMALL = 96  # pixels that an image is binned down to at first, about
 _STEPS_BINNED = 6
 _STEPS = 3
-_BYTES_PER_PIXEL = 8000  # padded correlations of all candidates
+_SPREAD = 16  # pixels of the padded maps of all candidates, per pixel of an image
+_BYTES_PER_PIXEL = 500  # of these
 
 
 def _guess(
@@ -82,7 +83,7 @@ def _in_chunks(
 ) -> list[Array]:
     """Return the results of some items at a time: what is made of each takes much memory."""
     images = (reference.image, moving.image)
-    pixels = sum(math.prod(x.shape[1:]) for x in images)
+    pixels = _SPREAD * sum(math.prod(x.shape[1:]) for x in images)
     count = max(x.shape[0] for x in images)
     parts = [
         one(rows(reference, *span), rows(moving, *span))

@@ -71,6 +71,16 @@ def similarity(
     References
     ----------
     Reddy & Chatterji 1996, doi:10.1109/83.506761.
+
+    Examples
+    --------
+    >>> import numpy as np, imreg_xp
+    >>> y, x = np.indices((70, 80)) - 35.0
+    >>> scene = np.exp(-((x - 9) ** 2 + (y + 10) ** 2) / 20) + np.exp(-((x + 12) ** 2) / 50 - (y - 8) ** 2 / 12)
+    >>> turned = imreg_xp.apply_transform(scene, imreg_xp.similarity_matrix(1, 10, (6, -4)), fill=0.0)
+    >>> im2, scale, angle, (t0, t1) = imreg_xp.similarity(scene, turned)
+    >>> bool(abs(scale - 1) < 0.001), bool(abs(angle + 10) < 0.05)
+    (True, True)
     """
     xp = array_namespace(im0=im0, im1=im1)
     sides, lead = _sides(im0, im1, xp=xp)
