@@ -1,11 +1,12 @@
-r"""The estimating equation of the general fit, and its Newton step.
+r"""The estimating equation of the general fit, its root, and its derivative there.
 
 With r the reference as a `Field`, m the moving image and frozen weights w, the offset d solves
 
 .. math:: U_i(d) = \sum_x w\, q_i(x - d)\, [m(x) - s\, r(x - d) - b] = 0, \qquad q_i = \partial_i (h * r).
 
 h is the kernel of the maximum-likelihood weights (a delta where the reference is free of noise: then this is least
-squares). U is unbiased for any even h, with noise in either image. s and b are profiled over.
+squares). U is unbiased for any even h, with noise in either image. s and b are profiled over. All maps are on the grid
+of the field.
 """
 
 from __future__ import annotations
@@ -13,13 +14,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .._array import Array, Namespace, device_of
-from ..fft_tools._dft import contract, derivative, dft_basis, fourier_translate, rfft
+from .._array import Array, Namespace
+from ..fft_tools._dft import contract, derivative, dft_basis, fourier_translate, rfft, slopes_and_bends
 from ._linalg import inverse, symmetric
-from .extend import Field, sample, slopes_of
+from .extend import Field, sample, single, slopes_of
 from .problem import Options, column, inner, over_image
 
-__all__ = ["Frozen", "Level", "Score", "gain_and_background", "model", "newton_step", "orthogonal_slopes", "score"]
+__all__ = [
+    "Frozen",
+    "Level",
+    "Score",
+    "attenuated",
+    "gain_and_background",
+    "model",
+    "orthogonal_slopes",
+    "root",
+    "score",
+]
 
 
 class Frozen(NamedTuple):
@@ -30,11 +41,8 @@ class Frozen(NamedTuple):
     """Transfer function of h on the modes of the field."""
     filtered: bool
     """It is not 1 for all."""
-    stretch: Array
-    """Sum of slopes times filtered slopes over that of filtered slopes squared, about: what a step is too long by."""
     moving: Array
     weight: Array
-    weight_spectrum: Array
     total: Array
     """Sum of w."""
     data: Array
@@ -53,9 +61,11 @@ class Score(NamedTuple):
     step: Array
     usable: Array
     curvature: Array
-    """D, (batch, ndim, ndim): minus the derivative of U."""
+    """D, (batch, ndim, ndim): the derivative of U."""
     scale: Array
     background: Array
+    square: Array
+    """Sum of w rho^2."""
     value: Array
     """The map of r(x - d)."""
     residual: Array
@@ -71,13 +81,6 @@ class Score(NamedTuple):
     """Spectra of w q_i with that taken off."""
 
 
-def _columns(grid: Sequence[int], like: Array, ndim: int, *, xp: Namespace) -> list[Array]:
-    """Return the columns that turn a cross-spectrum into a correlation at lag 0 and its derivatives in the offset."""
-    return dft_basis(
-        grid, xp.zeros((1, ndim, 1), dtype=like.dtype, device=device_of(like)), orders=3, conjugate=True, xp=xp
-    )
-
-
 class Level(NamedTuple):
     """Gain and background of `moving` at one offset, w times the model, and the sums of that times 1 and the model."""
 
@@ -88,11 +91,17 @@ class Level(NamedTuple):
     square: Array
 
 
+def model(field: Field, offset: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Array, Array]:
+    """Return the spectrum and the map of r(x - offset)."""
+    spectrum = fourier_translate(field.spectrum, offset, field.grid, xp=xp)
+    return spectrum, sample(spectrum, field.grid, shape, xp=xp)
+
+
 def gain_and_background(value: Array, frozen: Frozen, options: Options, *, xp: Namespace) -> Level:
     """Fit gain and background by weighted least squares at one offset; `value` is the model there."""
     acc = frozen.total.dtype
     weighted = frozen.weight * value
-    n = xp.where(frozen.total > 0, frozen.total, xp.ones_like(frozen.total))
+    n = _safe(frozen.total, xp=xp)
     t = xp.sum(weighted, axis=over_image(weighted), dtype=acc)
     scale = xp.ones_like(t)
     square = inner(weighted, value, acc, xp=xp)
@@ -102,75 +111,59 @@ def gain_and_background(value: Array, frozen: Frozen, options: Options, *, xp: N
         if options.fit_background:
             variance = variance - t * t / n
             covariance = covariance - t * frozen.data / n
-        scale = frozen.attenuation * covariance / xp.where(variance > 0, variance, xp.ones_like(variance))
-    background = (frozen.data - scale * t) / n if options.fit_background else xp.zeros_like(t)
-    return Level(scale, background, weighted, t, square)
+        scale = covariance / _safe(variance, xp=xp)
+    return attenuated(Level(scale, xp.zeros_like(t), weighted, t, square), frozen, options, xp=xp)
 
 
-def newton_step(
-    frozen: Frozen, offset: Array, options: Options, *, moved: tuple[Array, Array] | None = None, xp: Namespace
-) -> Array:
-    """Return a Newton step in the offset; `moved` is the spectrum and map of the model there, if at hand.
+def attenuated(level: Level, frozen: Frozen, options: Options, *, xp: Namespace) -> Level:
+    """Return the gain by least squares times what noise in the reference lowers it by, and the background with it."""
+    scale = level.scale * frozen.attenuation
+    background = level.background
+    if options.fit_background:
+        background = (frozen.data - scale * level.total) / _safe(frozen.total, xp=xp)
+    return level._replace(scale=scale, background=background)
 
-    It is that of Gauss and Newton where the slopes are filtered: a step up to a third too long, which shrinks. The
-    unfiltered slopes of a noisy reference are steep with noise and would make all steps too short: there the bend of
-    the model goes in, if it leaves a minimum.
+
+def _safe(x: Array, *, xp: Namespace) -> Array:
+    return xp.where(x > 0, x, xp.ones_like(x))
+
+
+def root(frozen: Frozen, offset: Array, moved: Array, level: Level, *, steps: int, xp: Namespace) -> Array:
+    r"""Return the offset after Newton steps from `offset`, where the model has the spectrum `moved`, and `level`.
+
+    With gain and background as they are,
+
+    .. math:: U_i(d) = s\, \partial_i (w r_d \star h * r)(d) - \partial_i (w [m - b] \star h * r)(d).
+
+    The last term is a cross-spectrum, exact at any d with its derivatives; the first is what the border of the overlap
+    contributes, and stays what it is at `offset`: no map is made on the way. Noise in the reference does not steepen
+    the correlation of two images.
     """
-    line = _linearised(frozen, offset, options, moved=moved, xp=xp)
-    plain = (line.level.scale * frozen.stretch)[:, None, None] * line.normal
-    if frozen.filtered:
-        return _solve(plain, line.u, xp=xp)[0]
     grid, ndim = frozen.field.grid, offset.shape[-1]
-    residual = rfft(frozen.weight * line.residual, ndim, xp=xp, s=grid)
-    bend = xp.real(contract(xp.conj(residual) * line.moved, _columns(grid, offset, ndim, xp=xp), xp=xp))
-    bent = plain - symmetric([[derivative(bend, i, j) for j in range(ndim)] for i in range(ndim)], xp=xp)
-    step, usable = _solve(bent, line.u, xp=xp)
-    return xp.where(usable[:, None], step, _solve(plain, line.u, xp=xp)[0])
+    moved, gains, own = (single(a, xp=xp) for a in (moved, frozen.gains, level.weighted))
+    moving, w = (single(a, xp=xp) for a in (frozen.moving, frozen.weight))
+    ahead = xp.conj(moved * gains if frozen.filtered else moved)
+    data = w * (moving - column(level.background, moving, xp=xp))
+    cross, own = (rfft(a, ndim, xp=xp) * ahead for a in (data, own))
+
+    def derivatives(product: Array, d: Array) -> tuple[Array, Array]:
+        return slopes_and_bends(xp.real(contract(product, _columns(grid, d, xp=xp), xp=xp)), xp=xp)
+
+    d = xp.zeros_like(offset)
+    pull, bend = derivatives(own, d)
+    pull = level.scale[:, None] * pull
+    plain = -level.scale[:, None, None] * bend
+    for _ in range(steps):
+        slope, bend = derivatives(cross, d)
+        step, usable = _solve(-bend, pull - slope, xp=xp)
+        # where the correlation has no maximum near, as far as that of the model with itself is wide
+        d = d + xp.where(usable[:, None], step, _solve(plain, pull - slope, xp=xp)[0])
+    return offset + d
 
 
-class _Line(NamedTuple):
-    """Everything at one offset that takes no further transform."""
-
-    moved: Array
-    filtered: Array
-    value: Array
-    slopes: list[Array]
-    weighted: list[Array]
-    """w q_i"""
-    level: Level
-    residual: Array
-    u: Array
-    shares: list[Array]
-    normal: Array
-    """sum_x w q_i q_j with what gain and background explain taken off."""
-
-
-def _linearised(
-    frozen: Frozen, offset: Array, options: Options, *, moved: tuple[Array, Array] | None = None, xp: Namespace
-) -> _Line:
-    grid, shape, acc = frozen.field.grid, frozen.moving.shape[1:], offset.dtype
-    spectrum, value = model(frozen.field, offset, shape, xp=xp) if moved is None else moved
-    filtered = spectrum * frozen.gains
-    slopes = slopes_of(filtered, grid, shape, xp=xp)
-    level = gain_and_background(value, frozen, options, xp=xp)
-    residual = frozen.moving - column(level.scale, value, xp=xp) * value - column(level.background, value, xp=xp)
-    weighted = [frozen.weight * q for q in slopes]
-    u = xp.stack([inner(a, residual, acc, xp=xp) for a in weighted], axis=-1)
-    shares, mixed = _shares(weighted, level, value, frozen.total, options, xp=xp)
-    normal = symmetric(
-        [
-            [inner(a, q, acc, xp=xp) - xp.sum(s * m, axis=-1) for q, m in zip(slopes, mixed, strict=True)]
-            for a, s in zip(weighted, shares, strict=True)
-        ],
-        xp=xp,
-    )
-    return _Line(spectrum, filtered, value, slopes, weighted, level, residual, u, shares, normal)
-
-
-def model(field: Field, offset: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Array, Array]:
-    """Return the spectrum and the map of r(x - offset)."""
-    spectrum = fourier_translate(field.spectrum, offset, field.grid, xp=xp)
-    return spectrum, sample(spectrum, field.grid, shape, xp=xp)
+def _columns(grid: Sequence[int], d: Array, *, xp: Namespace) -> list[Array]:
+    """Return the columns that turn a cross-spectrum into a correlation at d (batch, ndim) and its derivatives."""
+    return dft_basis(grid, d[..., None], orders=3, xp=xp)
 
 
 def _solve(d: Array, u: Array, *, xp: Namespace) -> tuple[Array, Array]:
@@ -182,34 +175,68 @@ def _solve(d: Array, u: Array, *, xp: Namespace) -> tuple[Array, Array]:
 
 def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> Score:
     """Evaluate U and its exact derivative at `offset`."""
-    grid, ndim = frozen.field.grid, offset.shape[-1]
-    line = _linearised(frozen, offset, options, xp=xp)
-    spectrum = rfft(frozen.weight * line.residual, ndim, xp=xp, s=grid)
-    columns = _columns(grid, offset, ndim, xp=xp)
-    bend = xp.real(contract(xp.conj(spectrum) * line.filtered, columns, xp=xp))
-    nuisance = [line.level.weighted] * options.fit_scale + [frozen.weight] * options.fit_background
-    cleaned = _without(line.weighted, nuisance, line.shares, xp=xp)
-    spectra = [rfft(a, ndim, xp=xp, s=grid) for a in cleaned]
-    rows = []
-    for i, a in enumerate(spectra):
-        table = xp.real(contract(xp.conj(a) * line.moved, columns, xp=xp))
-        rows.append([-line.level.scale * derivative(table, j) - derivative(bend, i, j) for j in range(ndim)])
-    d = symmetric(rows, xp=xp)
-    step, usable = _solve(d, line.u, xp=xp)
+    grid, acc, ndim = frozen.field.grid, offset.dtype, offset.shape[-1]
+    moved, value = model(frozen.field, offset, grid, xp=xp)
+    level = gain_and_background(value, frozen, options, xp=xp)
+    residual = frozen.moving - column(level.scale, value, xp=xp) * value - column(level.background, value, xp=xp)
+    left = frozen.weight * residual
+    square = inner(left, residual, acc, xp=xp)
+    moved, value, left, w = (single(a, xp=xp) for a in (moved, value, left, frozen.weight))
+    filtered = moved * single(frozen.gains, xp=xp) if frozen.filtered else moved
+    slopes = slopes_of(filtered, grid, grid, xp=xp)
+    weighted = [w * q for q in slopes]
+    u = xp.stack([inner(q, left, acc, xp=xp) for q in slopes], axis=-1)
+    shares, mixed = _shares(weighted, level, value, frozen.total, options, xp=xp)
+    normal = symmetric(
+        [
+            [inner(a, q, acc, xp=xp) - xp.sum(s * m, axis=-1) for q, m in zip(slopes, mixed, strict=True)]
+            for a, s in zip(weighted, shares, strict=True)
+        ],
+        xp=xp,
+    )
+    nuisance = [single(level.weighted, xp=xp)] * options.fit_scale + [w] * options.fit_background
+    spectra = [rfft(a, ndim, xp=xp) for a in _without(weighted, nuisance, shares, xp=xp)]
+    rest = rfft(left, ndim, xp=xp)
+    d = _derivative(frozen, level.scale, normal, spectra, rest, (moved, filtered), offset, xp=xp)
+    step, usable = _solve(d, u, xp=xp)
     return Score(
         step,
         usable,
         d,
-        line.level.scale,
-        line.level.background,
-        line.value,
-        line.residual,
-        spectrum,
-        line.slopes,
-        line.shares,
-        line.normal,
+        level.scale,
+        level.background,
+        square,
+        value,
+        residual,
+        rest,
+        slopes,
+        shares,
+        normal,
         spectra,
     )
+
+
+def _derivative(
+    frozen: Frozen,
+    scale: Array,
+    normal: Array,
+    spectra: list[Array],
+    rest: Array,
+    models: tuple[Array, Array],
+    like: Array,
+    *,
+    xp: Namespace,
+) -> Array:
+    """Return D from the spectra of w q_i and w rho and those of the model, as it is and filtered."""
+    ndim = len(spectra)
+    columns = _columns(frozen.field.grid, xp.zeros_like(like[:1, :]), xp=xp)
+    bend = slopes_and_bends(xp.real(contract(rest * xp.conj(models[1]), columns, xp=xp)), xp=xp)[1]
+    slopes = normal
+    if frozen.filtered:
+        ahead = xp.conj(models[0])
+        tables = [xp.real(contract(a * ahead, columns, xp=xp)) for a in spectra]
+        slopes = -symmetric([[derivative(t, j) for j in range(ndim)] for t in tables], xp=xp)
+    return scale[:, None, None] * slopes - bend
 
 
 def _shares(

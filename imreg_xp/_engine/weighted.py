@@ -9,18 +9,16 @@ from .._array import Array, Namespace, device_of
 from ..fft_tools._dft import rfft
 from ._linalg import inverse, symmetric
 from .coarse import bin_down, search
-from .extend import Field, footprint, make_field, roll, soft_window
+from .extend import Field, footprint, make_field, padded, roll, single, soft_window
 from .noise import score_covariance
 from .problem import Norm, Options, Side, column, inner, normalised, over_image, precision
 from .result import Registration, Status, finish
-from .score import Frozen, Score, gain_and_background, model, newton_step, orthogonal_slopes, score
-from .spectrum import Rings, attenuation, ml_weights, power, radial_mean, sampled_spectrum, spread, step_length
+from .score import Frozen, Level, Score, attenuated, gain_and_background, model, orthogonal_slopes, root, score
+from .spectrum import Rings, attenuation, ml_weights, power, radial_mean, sampled_spectrum, spread
 
 __all__ = ["solve"]
 
-_STEPS_ALONE = 6  # Newton steps from the whole-pixel peak, before the exact one
-_STEPS_BINNED = 2
-_STEPS_AFTER_BINNED = 1
+_STEPS = 4  # of Newton, by cross-spectra
 _LEAST = 0.05  # of the variance of the score under white noise: less than that is not a variance
 
 
@@ -42,31 +40,21 @@ def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> 
         min_overlap=options.min_overlap,
         xp=xp,
     )
-    offset, steps = coarse.offset, _STEPS_ALONE
+    start = coarse.offset
     if max(factors) > 1:
-        offset = _steps(small_r, small_m, offset, _STEPS_BINNED, options, xp=xp)[1]
-        offset = offset * xp.asarray(factors, dtype=offset.dtype, device=device_of(offset))
-        steps = _STEPS_AFTER_BINNED
-    start = offset
-    frozen, offset = _steps(reference, moving, offset, steps, options, xp=xp)
+        start = _fitted(small_r, small_m, start, options, xp=xp)[1]
+        start = start * xp.asarray(factors, dtype=start.dtype, device=device_of(start))
+    frozen, offset = _fitted(reference, moving, start, options, xp=xp)
+    if max(factors) == 1:
+        # the border weighs more in small images, and the start is not as near
+        offset = offset + score(frozen, offset, options, xp=xp).step
     last = score(frozen, offset, options, xp=xp)
     flags = {
         Status.FLAT_IMAGE: norm_r.flat | norm_m.flat,
         Status.SEARCH_BORDER: coarse.on_border & coarse.found,
         Status.NOT_CONVERGED: ~coarse.found | ~last.usable | xp.any(abs(offset - start) > 2 * max(factors), axis=-1),
     }
-    return _result(frozen, last, offset, flags, (norm_r, norm_m), options, xp=xp)
-
-
-def _steps(
-    reference: Side, moving: Side, offset: Array, steps: int, options: Options, *, xp: Namespace
-) -> tuple[Frozen, Array]:
-    """Freeze the problem at `offset` and take Newton steps from there."""
-    frozen, moved = _freeze(reference, moving, offset, options, xp=xp)
-    offset = offset + newton_step(frozen, offset, options, moved=moved, xp=xp)
-    for _ in range(steps - 1):
-        offset = offset + newton_step(frozen, offset, options, xp=xp)
-    return frozen, offset
+    return _result(frozen, last, offset, flags, (norm_r, norm_m), math.prod(n_m), options, xp=xp)
 
 
 def _binned(side: Side, factors: Sequence[int], *, xp: Namespace) -> Side:
@@ -84,43 +72,52 @@ def _binned(side: Side, factors: Sequence[int], *, xp: Namespace) -> Side:
     return Side(image, None if side.valid is None else valid, err)
 
 
+def _on_grid(side: Side, grid: Sequence[int], *, xp: Namespace) -> Side:
+    """Continue the maps of a side by zeros to a larger grid."""
+    image, valid, err = side.image, side.valid, side.err
+    valid = valid if valid is None else padded(valid, grid, xp=xp)
+    err = err if err is None or err.ndim == 1 else padded(err, grid, xp=xp)
+    return side._replace(image=padded(image, grid, xp=xp), valid=valid, err=err)
+
+
+def _fitted(reference: Side, moving: Side, offset: Array, options: Options, *, xp: Namespace) -> tuple[Frozen, Array]:
+    """Freeze the problem at `offset` and go to its root from there."""
+    frozen, moved, level = _freeze(reference, moving, offset, options, xp=xp)
+    return frozen, root(frozen, offset, moved, level, steps=_STEPS, xp=xp)
+
+
 def _freeze(
     reference: Side, moving: Side, offset: Array, options: Options, *, xp: Namespace
-) -> tuple[Frozen, tuple[Array, Array]]:
-    """Fix weights, attenuation and maximum-likelihood filter at a first offset; return them and the model there."""
-    image, acc = moving.image, offset.dtype
-    shape = image.shape[1:]
-    ndim = len(shape)
+) -> tuple[Frozen, Array, Level]:
+    """Fix weights, attenuation and maximum-likelihood filter at an offset.
+
+    Return them, the spectrum of the model there, and gain and background.
+    """
+    shape = tuple(moving.image.shape[1:])
     field = make_field(reference.image, reference.valid, shape, wrap=options.wrap, xp=xp)
+    grid, acc = field.grid, offset.dtype
+    moving = _on_grid(moving, grid, xp=xp)
+    image = moving.image
     w = precision(moving, xp=xp)
-    w = xp.where(footprint(field, offset, shape, xp=xp), w, xp.zeros_like(w))
+    w = xp.where(footprint(field, offset, shape, grid=grid, xp=xp), w, xp.zeros_like(w))
     none = xp.ones((1,), dtype=acc, device=device_of(image))
-    frozen = Frozen(field, none, False, none, image, w, none, *_totals(w, image, acc, xp=xp), none, None, True)
-    moved, value = model(field, offset, shape, xp=xp)
-    scale, background = gain_and_background(value, frozen, options, xp=xp)[:2]
-    weight, unit, binary = _combined(reference, moving, field, offset, w, scale, xp=xp)
-    gains, attenuated, stretch = none, none, none
+    frozen = Frozen(field, none, False, image, w, *_totals(w, image, acc, xp=xp), none, None, True)
+    moved, value = model(field, offset, grid, xp=xp)
+    level = gain_and_background(value, frozen, options, xp=xp)
+    weight, unit, binary = _combined(reference, moving, field, offset, w, level.scale, xp=xp)
     if moving.err is None or reference.err is not None:
-        residual = image - column(scale, value, xp=xp) * value - column(background, value, xp=xp)
-        window = xp.astype(soft_window(field, offset, shape, xp=xp), value.dtype)
-        rings = _rings(value, residual, window, weight, scale, field.grid, xp=xp)
-        attenuated = attenuation(rings, xp=xp) if options.fit_scale else none
-        gains = ml_weights(rings, scale * attenuated, ndim, xp=xp)
-        stretch = step_length(rings, gains, ndim, xp=xp)
-    frozen = frozen._replace(
-        gains=gains if gains is none else spread(gains, field.grid, value.dtype, xp=xp),
-        filtered=gains is not none,
-        stretch=stretch,
-        weight=weight,
-        weight_spectrum=rfft(weight, ndim, xp=xp, s=field.grid),
-        attenuation=attenuated,
-        unit=unit,
-        binary=binary,
-    )
-    if not binary:
-        total, data = _totals(weight, image, acc, xp=xp)
-        frozen = frozen._replace(total=total, data=data)
-    return frozen, (moved, value)
+        residual = image - column(level.scale, value, xp=xp) * value - column(level.background, value, xp=xp)
+        window = xp.astype(soft_window(field, offset, shape, grid=grid, xp=xp), value.dtype)
+        rings = _rings(value, residual, window, weight, level.scale, grid, math.prod(shape), xp=xp)
+        ratio = attenuation(rings, xp=xp) if options.fit_scale else none
+        gains = ml_weights(rings, level.scale * ratio, len(shape), xp=xp)
+        frozen = frozen._replace(gains=spread(gains, grid, value.dtype, xp=xp), filtered=True, attenuation=ratio)
+    frozen = frozen._replace(weight=weight, unit=unit, binary=binary)
+    if binary:
+        return frozen, moved, attenuated(level, frozen, options, xp=xp)
+    total, data = _totals(weight, image, acc, xp=xp)
+    frozen = frozen._replace(total=total, data=data)
+    return frozen, moved, gain_and_background(value, frozen, options, xp=xp)
 
 
 def _totals(w: Array, image: Array, acc: object, *, xp: Namespace) -> tuple[Array, Array]:
@@ -171,10 +168,13 @@ def _rings(
     weight: Array,
     scale: Array,
     grid: Sequence[int],
+    pixels: int,
     *,
     xp: Namespace,
 ) -> Rings:
     """Return radial powers of the reference in a smooth window, and of data = scale * reference + residual.
+
+    `pixels` the images have, and the `grid` more.
 
     Holes are in the residual alone: cut into the reference they would leak power from large scales to small ones. It is
     whitened by the weights, at the level they make of the noise.
@@ -191,7 +191,7 @@ def _rings(
     p = radial_mean(power(g, xp=xp), grid, xp=xp)[0]
     s = scale[:, None]
     # a mode of a padded grid is less than an independent number
-    independent = modes * min(1.0, math.prod(value.shape[1:]) / math.prod(grid))
+    independent = modes * min(1.0, pixels / math.prod(grid))
     return Rings(r, xp.maximum(s * s * r + 2 * s * c + p, 0.0), s * r + c, xp.zeros_like(r) + independent)
 
 
@@ -201,22 +201,25 @@ def _result(
     offset: Array,
     flags: dict[Status, Array],
     norms: tuple[Norm, Norm],
+    pixels: int,
     options: Options,
     *,
     xp: Namespace,
 ) -> Registration:
-    """Turn the last evaluation into shift, errors and goodness of fit in the units of the images."""
+    """Turn the last evaluation into the result, in units of the images; `moving` has so many `pixels`."""
     acc = offset.dtype
-    used = xp.sum(xp.astype(frozen.weight > 0, acc), axis=over_image(frozen.weight))
+    used = frozen.total
+    if not frozen.binary:
+        used = xp.sum(xp.astype(frozen.weight > 0, acc), axis=over_image(frozen.weight))
     fitted = offset.shape[-1] + options.fit_scale + options.fit_background
     dof = used - fitted
-    square = inner(frozen.weight * last.residual, last.residual, acc, xp=xp)
+    square = last.square
     free = xp.where(dof > 0, dof, xp.ones_like(dof))
     unit = square / free if frozen.unit is None else frozen.unit
     j = _score_matrix(frozen, last, unit, used / free, options, xp=xp)
     d = inverse(last.curvature, xp=xp)
     covariance = xp.matmul(xp.matmul(d, j), xp.matrix_transpose(d))
-    smaller = min(math.prod(frozen.field.shape), math.prod(frozen.moving.shape[1:]))
+    smaller = min(math.prod(frozen.field.shape), pixels)
     flags = {**flags, Status.TOO_FEW_VALID: used < 3 * fitted}
     return finish(
         offset + last.step,
@@ -239,18 +242,18 @@ def _score_matrix(
     frozen: Frozen, last: Score, unit: Array, correction: Array, options: Options, *, xp: Namespace
 ) -> Array:
     """Return J, the covariance of U, for noise whose variance at weight 1 is `unit`."""
-    w, grid = frozen.weight, frozen.field.grid
     white = last.normal * unit[:, None, None]
     if not options.correlated:
         return white
-    spectra, residual, valid = last.slope_spectra, last.residual_spectrum, frozen.weight_spectrum
+    grid, ndim = frozen.field.grid, len(last.slopes)
+    w = single(frozen.weight, xp=xp)
+    spectra, residual = last.slope_spectra, last.residual_spectrum
     if not frozen.binary:
-        root = xp.sqrt(w)
-        ndim = len(grid)
-        spectra = [rfft(root * q, ndim, xp=xp, s=grid) for q in orthogonal_slopes(last, options, xp=xp)]
-        residual = rfft(root * last.residual, ndim, xp=xp, s=grid)
-        valid = rfft(xp.astype(w > 0, w.dtype), ndim, xp=xp, s=grid)
-    j, level = score_covariance(spectra, residual, valid, grid, xp=xp)
+        half = xp.sqrt(w)
+        spectra = [rfft(half * q, ndim, xp=xp) for q in orthogonal_slopes(last, options, xp=xp)]
+        residual = rfft(half * single(last.residual, xp=xp), ndim, xp=xp)
+        w = xp.astype(w > 0, w.dtype)
+    j, level = score_covariance(spectra, residual, rfft(w, ndim, xp=xp), grid, xp=xp)
     # the residuals give the shape of the noise, the given errors its level
     factor = correction if frozen.unit is None else unit / xp.where(level > 0, level, xp.ones_like(level))
     j = symmetric(j, xp=xp) * factor[:, None, None]
