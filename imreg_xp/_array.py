@@ -119,6 +119,8 @@ def _library(array: Array) -> str:
 
 def device_of(x: Array) -> Any:
     """Return the device `x` lives on (None inside a `jax.jit` trace, where the compiler decides)."""
+    if type(x) is np.ndarray:  # asked for thousands of times
+        return "cpu"
     try:
         return compat.device(x)
     except Exception as error:  # a tracer has no device, and each library says so in its own way
@@ -261,7 +263,7 @@ def constant(values: np.ndarray, dtype: Any, like: Array, *, xp: Namespace) -> A
 
 def may_be_kept(x: Array) -> bool:
     """Tell whether an array made beside `x` may be used again in a later call: what JAX makes may belong to a trace."""
-    return not is_traced(x) and not compat.is_jax_array(x)
+    return type(x) is np.ndarray or (not is_traced(x) and not compat.is_jax_array(x))
 
 
 def to_host(*arrays: Array) -> list[np.ndarray]:

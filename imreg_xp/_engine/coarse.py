@@ -4,27 +4,42 @@ For every lag d the correlation coefficient of r(x - d) and m(x) over the pixels
 
     rho(d) = [S11 S00 - S10 S01] / sqrt([S20 S00 - S10^2] [S02 S00 - S01^2]),  S_ij = (w_r r^i) * (w_m m^j),
 
-six correlations by FFT; gain and background drop out. Both images are low-passed first where their spectrum sinks into
-its noise floor: red images in white noise correlate well at many wrong lags. doi:10.1109/TIP.2011.2181402
+six correlations by FFT, or where all pixels are valid one and sums over boxes; gain and background drop out. Both
+images are low-passed first where their spectrum sinks into its noise floor: red images in white noise correlate well at
+many wrong lags. doi:10.1109/TIP.2011.2181402
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from .._array import Array, Namespace, accumulator_dtype, device_of
 from .._fft_length import fast_length
+from .._static import table
 from ..fft_tools._dft import along, irfft, part, rfft
 from .fill import crop
 from .peaks import argmax, take_at
 from .problem import over_image
 from .spectrum import wiener
 
-__all__ = ["Coarse", "bin_down", "search", "weighted_ncc"]
+__all__ = ["Coarse", "bin_down", "block_mean", "search"]
 
 _NEVER = -1e30  # score of a lag that may not be chosen
+
+
+class _Sums(NamedTuple):
+    """S_ij on all lags of a grid."""
+
+    s00: Array
+    s10: Array
+    s01: Array
+    s11: Array
+    s20: Array
+    s02: Array
 
 
 class Coarse(NamedTuple):
@@ -39,17 +54,22 @@ def bin_down(image: Array, weight: Array, factors: Sequence[int], *, xp: Namespa
     """Average blocks of `factors` pixels with weights; what does not fill a block at the end is left out."""
     if all(f == 1 for f in factors):
         return image, weight
-    w = _block_sum(weight, factors, xp=xp)
-    x = _block_sum(image * weight, factors, xp=xp)
+    w = _block_sum(weight, factors)
+    x = _block_sum(image * weight, factors)
     return x / xp.where(w > 0, w, xp.ones_like(w)), w / math.prod(factors)
 
 
-def _block_sum(x: Array, factors: Sequence[int], *, xp: Namespace) -> Array:
+def block_mean(image: Array, factors: Sequence[int]) -> Array:
+    """Average blocks of `factors` pixels; what does not fill a block at the end is left out."""
+    return _block_sum(image, factors) / math.prod(factors)
+
+
+def _block_sum(x: Array, factors: Sequence[int]) -> Array:
     for axis, f in enumerate(factors):
         k = axis + 1
         n = x.shape[k] // f
-        x = part(x, k, 0, n * f)
-        x = xp.sum(xp.reshape(x, (*x.shape[:k], n, f, *x.shape[k + 1 :])), axis=k + 1)
+        # a sum of slices: libraries sum over short axes slowly
+        x = sum(x[(*(slice(None),) * k, slice(i, n * f, f), ...)] for i in range(f))
     return x
 
 
@@ -65,22 +85,48 @@ def _denoised(x: Array, w: Array, *, xp: Namespace) -> Array:
     return good * value / xp.where(share > 0.2, share, xp.ones_like(share))
 
 
-def weighted_ncc(
-    reference: Array, w_r: Array, moving: Array, w_m: Array, grid: Sequence[int], *, xp: Namespace
-) -> tuple[Array, Array, Array]:
-    """Return rho, the variance of `moving` in the overlap, and S00, on the lags of the (padded) `grid`."""
-    ndim = len(grid)
-    a = rfft(xp.stack([w_r, w_r * reference, w_r * reference**2], axis=1), ndim, xp=xp, s=grid)
-    b = rfft(xp.stack([w_m, w_m * moving, w_m * moving**2], axis=1), ndim, xp=xp, s=grid)
+def _weighted_sums(reference: Array, w_r: Array, moving: Array, w_m: Array, lags: _Lags, *, xp: Namespace) -> _Sums:
+    """Return the sums for any weights, as correlations."""
+    ndim = len(lags.grid)
+    a = rfft(xp.stack([w_r, w_r * reference, w_r * reference**2], axis=1), ndim, xp=xp, s=lags.grid)
+    b = rfft(xp.stack([w_m, w_m * moving, w_m * moving**2], axis=1), ndim, xp=xp, s=lags.grid)
+    a = xp.conj(a)
     pairs = ((0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (0, 2))
-    cross = xp.stack([xp.conj(a[:, i, ...]) * b[:, j, ...] for i, j in pairs], axis=1)
-    s = irfft(cross, grid, xp=xp) / math.prod(grid)
-    s00, s10, s01, s11, s20, s02 = (s[:, i, ...] for i in range(6))
+    cross = xp.stack([a[:, i, ...] * b[:, j, ...] for i, j in pairs], axis=1)
+    s = irfft(cross, lags.grid, xp=xp) / math.prod(lags.grid)
+    return _Sums(*(s[:, i, ...] for i in range(6)))
+
+
+def _plain_sums(reference: Array, moving: Array, lags: _Lags, *, xp: Namespace) -> _Sums:
+    """Return the sums for weights of 1: the overlap is a box, and the sums of one image are those over boxes."""
+    ndim = len(lags.grid)
+    a, b = (rfft(x, ndim, xp=xp, s=lags.grid) for x in (reference, moving))
+    s11 = irfft(xp.conj(a) * b, lags.grid, xp=xp) / math.prod(lags.grid)
+    one = xp.ones_like(reference[:1, ...])
+    s00, s10, s20 = (_over_boxes(x, 0, lags, xp=xp) for x in (one, reference, reference**2))
+    s01, s02 = (_over_boxes(x, 1, lags, xp=xp) for x in (moving, moving**2))
+    return _Sums(s00, s10, s01, s11, s20, s02)
+
+
+def _over_boxes(x: Array, which: int, lags: _Lags, *, xp: Namespace) -> Array:
+    """Return the sum of an image over the overlap at each lag."""
+    # the last axis first: running sums along it are fast
+    for axis in reversed(range(len(lags.axes))):
+        ends = (table(_end, *lags.axes[axis], which, end, dtype=xp.int64, like=x, xp=xp) for end in ("start", "stop"))
+        upto = xp.cumulative_sum(x, axis=axis + 1, include_initial=True)
+        start, stop = (xp.take(upto, end, axis=axis + 1) for end in ends)
+        x = stop - start
+    return x
+
+
+def _coefficient(s: _Sums, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return rho and the variance of the moving image in the overlap."""
+    s00, s10, s01, s11, s20, s02 = s
     covariance = s11 * s00 - s10 * s01
     var_r = s20 * s00 - s10 * s10
     var_m = s02 * s00 - s01 * s01
     # differences of large sums: below this they are rounding errors
-    tol = 1e3 * xp.finfo(s.dtype).eps
+    tol = 1e3 * xp.finfo(s11.dtype).eps
     axes = over_image(s00)
     varied = (var_r > tol * xp.max(abs(var_r), axis=axes, keepdims=True)) & (
         var_m > tol * xp.max(abs(var_m), axis=axes, keepdims=True)
@@ -88,8 +134,7 @@ def weighted_ncc(
     rho = covariance / xp.sqrt(xp.where(varied, var_r * var_m, xp.ones_like(var_r)))
     rho = xp.where(varied, xp.minimum(xp.maximum(rho, -1.0), 1.0), xp.zeros_like(rho))
     best = xp.max(s00, axis=axes, keepdims=True)
-    local = var_m / xp.where(s00 > 1e-3 * best, s00 * s00, xp.ones_like(s00))
-    return rho, local, s00
+    return rho, var_m / xp.where(s00 > 1e-3 * best, s00 * s00, xp.ones_like(s00))
 
 
 def _roughness(x: Array, w: Array, *, xp: Namespace) -> Array:
@@ -121,39 +166,44 @@ def _evidence(rho: Array, variance: Array, share: Array, allowed: Array, rough: 
 
 def search(
     reference: Array,
-    w_r: Array,
+    w_r: Array | None,
     moving: Array,
-    w_m: Array,
+    w_m: Array | None,
     *,
     wrap: bool,
     limits: Sequence[float],
     min_overlap: float,
     xp: Namespace,
 ) -> Coarse:
-    """Find the best lag within `limits` (pixels per axis) and `min_overlap` (of the smaller image)."""
-    n_r, n_m = reference.shape[1:], moving.shape[1:]
-    grid = tuple(n_m) if wrap else fast_length([a + b - 1 for a, b in zip(n_r, n_m, strict=True)])
+    """Find the best lag within `limits` (pixels per axis) and `min_overlap` (of the smaller image).
+
+    Weights that are None are 1 for all pixels.
+    """
+    plain = w_r is None and w_m is None and not wrap
+    w_r, w_m = (xp.ones_like(x) if w is None else w for x, w in ((reference, w_r), (moving, w_m)))
+    lags = _lags(reference.shape[1:], moving.shape[1:], wrap, limits, min_overlap)
     reference = _denoised(reference, w_r, xp=xp)
     moving = _denoised(moving, w_m, xp=xp)
-    rho, variance, s00 = weighted_ncc(reference, w_r, moving, w_m, grid, xp=xp)
-    # the first lag that is not negative in the upper part of each axis
-    turn = tuple(n - (n // 2 if wrap else r - 1) for n, r in zip(grid, n_r, strict=True))
-    allowed = _allowed(grid, turn, n_r, n_m, moving, wrap=wrap, limits=limits, min_overlap=min_overlap, xp=xp)
-    most = xp.max(s00, axis=over_image(s00), keepdims=True)
-    share = s00 / xp.where(most > 0, most, xp.ones_like(most))
+    if plain:
+        sums = _plain_sums(reference, moving, lags, xp=xp)
+    else:
+        sums = _weighted_sums(reference, w_r, moving, w_m, lags, xp=xp)
+    rho, variance = _coefficient(sums, xp=xp)
+    allowed = table(_allowed, lags, min_overlap, dtype=xp.bool, like=moving, large=True, xp=xp)
+    most = xp.max(xp.where(allowed, sums.s00, xp.zeros_like(sums.s00)), axis=over_image(rho), keepdims=True)
+    share = sums.s00 / xp.where(most > 0, most, xp.ones_like(most))
     allowed = allowed & (share > 0.5 * min_overlap)
     rough = _roughness(moving, w_m, xp=xp)
     score = _evidence(xp.maximum(rho, 0.0), variance, share, allowed, rough, xp=xp)
     # only a lag that correlates is a match, but one that does not may lie beside it
     index = argmax(xp.where(rho > 0, score, xp.full_like(score, _NEVER)), xp=xp)
     correlated = take_at(rho, index[:, None, :], xp=xp)[:, 0] > 0
-    return _describe(score, index, correlated, turn, xp=xp)
+    return _describe(score, index, correlated, lags, xp=xp)
 
 
-def _describe(score: Array, index: Array, correlated: Array, turn: Sequence[int], *, xp: Namespace) -> Coarse:
+def _describe(score: Array, index: Array, correlated: Array, lags: _Lags, *, xp: Namespace) -> Coarse:
     """Turn the map of scores and the index of its maximum into a lag; the border is where scores are `_NEVER`."""
-    grid = score.shape[1:]
-    ndim = len(grid)
+    ndim = len(lags.grid)
     dtype = accumulator_dtype(score, xp=xp)
     steps = xp.eye(ndim, dtype=xp.int64, device=device_of(index))
     points = xp.concat([index[:, None, :], index[:, None, :] - steps, index[:, None, :] + steps], axis=1)
@@ -161,38 +211,86 @@ def _describe(score: Array, index: Array, correlated: Array, turn: Sequence[int]
     peak, below, above = around[:, :1], around[:, 1 : ndim + 1], around[:, ndim + 1 :]
     bend = 2 * peak - below - above
     part = xp.where(bend > 0, (above - below) / (2 * xp.where(bend > 0, bend, xp.ones_like(bend))), 0 * bend)
-    n = xp.asarray(list(grid), dtype=dtype, device=device_of(index))
-    first = xp.asarray(list(turn), dtype=dtype, device=device_of(index))
-    lag = xp.astype(index, dtype)
-    lag = xp.where(lag >= first, lag - n, lag)
+    lag = xp.stack(
+        [
+            xp.take(table(_lag, *a, dtype=dtype, like=index, xp=xp), index[:, axis], axis=0)
+            for axis, a in enumerate(lags.axes)
+        ],
+        axis=-1,
+    )
     inside = xp.all(around > 0.5 * _NEVER, axis=1)
     return Coarse(lag + xp.minimum(xp.maximum(part, -0.5), 0.5), ~inside, correlated & (peak[:, 0] > 0.5 * _NEVER))
 
 
-def _allowed(
-    grid: Sequence[int],
-    turn: Sequence[int],
-    n_r: Sequence[int],
-    n_m: Sequence[int],
-    like: Array,
-    *,
-    wrap: bool,
-    limits: Sequence[float],
-    min_overlap: float,
-    xp: Namespace,
-) -> Array:
-    """Return the mask (1, *grid) of the lags to look at; it follows from shapes alone."""
-    ndim = len(grid)
-    dtype = accumulator_dtype(like, xp=xp)
-    overlap = xp.ones((1,) * ndim, dtype=dtype, device=device_of(like))
-    allowed = overlap > 0
-    for axis, (n, r, m, limit) in enumerate(zip(grid, n_r, n_m, limits, strict=True)):
-        lag = xp.arange(n, dtype=dtype, device=device_of(like))
-        lag = xp.where(lag >= turn[axis], lag - n, lag)
-        allowed = allowed & xp.reshape(abs(lag) <= limit, along(n=n, axis=axis, ndim=ndim))
-        if not wrap:
-            count = xp.minimum(lag + r, m) - xp.maximum(lag, 0)
-            overlap = overlap * xp.reshape(xp.maximum(count, 0), along(n=n, axis=axis, ndim=ndim))
-    if not wrap:
-        allowed = allowed & (overlap >= min_overlap * min(math.prod(n_r), math.prod(n_m)))
-    return allowed[None, ...]
+class _Axis(NamedTuple):
+    """The lags of a correlation along one axis: 0 ... grid - low - 1, then -low ... -1."""
+
+    grid: int
+    low: int
+    reference: int
+    moving: int
+    limit: float
+    wrap: bool
+
+
+class _Lags(NamedTuple):
+    """Those along each axis."""
+
+    axes: tuple[_Axis, ...]
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """The shape of maps of lags."""
+        return tuple(a.grid for a in self.axes)
+
+
+def _lags(n_r: Sequence[int], n_m: Sequence[int], wrap: bool, limits: Sequence[float], min_overlap: float) -> _Lags:
+    """Return the lags of a grid just as large as no lag that may be chosen is disturbed by another."""
+    smaller = [min(r, m) for r, m in zip(n_r, n_m, strict=True)]
+    least = min_overlap * min(math.prod(n_r), math.prod(n_m)) / math.prod(smaller)
+    axes = []
+    for r, m, both, limit in zip(n_r, n_m, smaller, limits, strict=True):
+        if wrap:
+            axes.append(_Axis(m, m // 2, r, m, limit, wrap))
+            continue
+        # with all of the other axes
+        count = max(math.ceil(least * both - 1e-6), 1)
+        low, high = (max(min(n - count, math.floor(limit)), 0) for n in (r, m))
+        axes.append(_Axis(fast_length([max(m + low, r + high)])[0], low, r, m, limit, wrap))
+    return _Lags(tuple(axes))
+
+
+def _lag(*axis: Any) -> np.ndarray:
+    """(grid,): the lag at each index."""
+    a = _Axis(*axis)
+    lag = np.arange(a.grid)
+    return np.where(lag >= a.grid - a.low, lag - a.grid, lag)
+
+
+def _ends(a: _Axis) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return first pixel and last + 1 of the overlap in the reference and in the moving image at each lag."""
+    lag = _lag(*a)
+    start = np.maximum(-lag, 0)
+    stop = np.maximum(np.minimum(a.reference, a.moving - lag), start)
+    return [(start, stop), (start + lag, stop + lag)]
+
+
+def _end(*args: Any) -> np.ndarray:
+    """(grid,): the first pixel of the overlap or the last + 1, in the reference (0) or the moving image (1)."""
+    *axis, which, end = args
+    start, stop = _ends(_Axis(*axis))[which]
+    n = axis[2 + which]
+    return np.clip(start if end == "start" else stop, 0, n)
+
+
+def _allowed(lags: _Lags, min_overlap: float) -> np.ndarray:
+    """(1, *grid): the lags to look at."""
+    allowed, overlap = np.ones((1,) * len(lags.grid), dtype=bool), np.ones(1)
+    for k, a in enumerate(lags.axes):
+        lay = along(n=a.grid, axis=k, ndim=len(lags.grid))
+        start, stop = _ends(a)[0]
+        allowed = allowed & (np.abs(_lag(*a)) <= a.limit).reshape(lay)
+        overlap = overlap * (np.full(a.grid, a.moving) if a.wrap else stop - start).reshape(lay)
+    least = 0.0 if any(a.wrap for a in lags.axes) else min_overlap
+    smaller = min(math.prod(a.reference for a in lags.axes), math.prod(a.moving for a in lags.axes))
+    return (allowed & (overlap >= least * smaller))[None]

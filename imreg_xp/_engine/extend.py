@@ -20,6 +20,7 @@ from .fill import crop, fill_invalid
 __all__ = [
     "BORDER",
     "Field",
+    "box_sides",
     "extend",
     "footprint",
     "make_field",
@@ -111,6 +112,22 @@ def _places(n: int, offset: Array, axis: int, *, xp: Namespace) -> tuple[Array, 
     return i, i - xp.round(offset[:, axis, None])
 
 
+def _inside(field: Field, offset: Array, shape: Sequence[int], grid: Sequence[int], *, xp: Namespace) -> list[Array]:
+    """Return per axis which pixels (batch, n) of an image of `shape` have a source inside the border of the field."""
+    inside = []
+    for axis, n in enumerate(shape):
+        i, x = _places(grid[axis], offset, axis, xp=xp)
+        # a narrow image keeps its middle two thirds
+        border = min(BORDER, field.shape[axis] // 6)
+        inside.append((i < n) & (x >= border) & (x <= field.shape[axis] - 1 - border))
+    return inside
+
+
+def box_sides(field: Field, offset: Array, shape: Sequence[int], *, xp: Namespace) -> list[Array]:
+    """Return per axis the length (batch,) of the `footprint`, which is a box if there are no holes."""
+    return [xp.sum(xp.astype(ok, offset.dtype), axis=1) for ok in _inside(field, offset, shape, shape, xp=xp)]
+
+
 def footprint(
     field: Field, offset: Array, shape: Sequence[int], *, grid: Sequence[int] | None = None, xp: Namespace
 ) -> Array:
@@ -122,11 +139,7 @@ def footprint(
     """
     ndim, grid = len(shape), shape if grid is None else grid
     inside = xp.ones((1,) * (ndim + 1), dtype=xp.bool, device=device_of(offset))
-    for axis, n in enumerate(() if field.wrap else shape):
-        i, x = _places(grid[axis], offset, axis, xp=xp)
-        # a narrow image keeps its middle two thirds
-        border = min(BORDER, field.shape[axis] // 6)
-        ok = (i < n) & (x >= border) & (x <= field.shape[axis] - 1 - border)
+    for axis, ok in enumerate([] if field.wrap else _inside(field, offset, shape, grid, xp=xp)):
         inside = inside & xp.reshape(ok, (ok.shape[0], *along(n=ok.shape[1], axis=axis, ndim=ndim)))
     if field.holes is not None:
         holes = fourier_translate(field.holes, xp.round(offset), field.grid, xp=xp)

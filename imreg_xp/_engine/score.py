@@ -15,7 +15,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .._array import Array, Namespace
-from ..fft_tools._dft import contract, derivative, dft_basis, fourier_translate, rfft, slopes_and_bends
+from ..fft_tools._dft import (
+    contract,
+    derivative,
+    dft_basis,
+    fourier_translate,
+    rfft,
+    slopes_and_bends,
+    taylor_basis,
+    taylor_sums,
+)
 from ._linalg import inverse, symmetric
 from .extend import Field, sample, single, slopes_of
 from .problem import Options, column, inner, over_image
@@ -32,6 +41,9 @@ __all__ = [
     "score",
 ]
 
+_ORDERS = 16  # of Taylor series: to rounding of single precision within 1.5 pixels, (pi x)^j / j! has died out
+_REACH = 1.5
+
 
 class Frozen(NamedTuple):
     """What does not move while the offset is refined."""
@@ -43,6 +55,8 @@ class Frozen(NamedTuple):
     """It is not 1 for all."""
     moving: Array
     weight: Array
+    box: list[Array] | None
+    """Sides (batch,) of the box of pixels with a weight; None: they are not known to be a box."""
     total: Array
     """Sum of w."""
     data: Array
@@ -146,18 +160,18 @@ def root(frozen: Frozen, offset: Array, moved: Array, level: Level, *, steps: in
     data = w * (moving - column(level.background, moving, xp=xp))
     cross, own = (rfft(a, ndim, xp=xp) * ahead for a in (data, own))
 
-    def derivatives(product: Array, d: Array) -> tuple[Array, Array]:
-        return slopes_and_bends(xp.real(contract(product, _columns(grid, d, xp=xp), xp=xp)), xp=xp)
-
-    d = xp.zeros_like(offset)
-    pull, bend = derivatives(own, d)
+    still = xp.zeros_like(offset)
+    series = [xp.real(contract(a, taylor_basis(grid, still, _ORDERS, xp=xp), xp=xp)) for a in (cross, own)]
+    pull, bend = slopes_and_bends(taylor_sums(series[1], still, xp=xp), xp=xp)
     pull = level.scale[:, None] * pull
-    plain = -level.scale[:, None, None] * bend
+    plain = inverse(-level.scale[:, None, None] * bend, xp=xp)
+    d = still
     for _ in range(steps):
-        slope, bend = derivatives(cross, d)
-        step, usable = _solve(-bend, pull - slope, xp=xp)
+        slope, bend = slopes_and_bends(taylor_sums(series[0], d, xp=xp), xp=xp)
+        sharp = inverse(-bend, xp=xp)
         # where the correlation has no maximum near, as far as that of the model with itself is wide
-        d = d + xp.where(usable[:, None], step, _solve(plain, pull - slope, xp=xp)[0])
+        sharp = xp.where(xp.isfinite(sharp), sharp, plain)
+        d = xp.minimum(xp.maximum(d + _clipped(sharp, pull - slope, xp=xp)[0], -_REACH), _REACH)
     return offset + d
 
 
@@ -166,9 +180,9 @@ def _columns(grid: Sequence[int], d: Array, *, xp: Namespace) -> list[Array]:
     return dft_basis(grid, d[..., None], orders=3, xp=xp)
 
 
-def _solve(d: Array, u: Array, *, xp: Namespace) -> tuple[Array, Array]:
+def _clipped(inverse_d: Array, u: Array, *, xp: Namespace) -> tuple[Array, Array]:
     """Return the Newton step, at most half a pixel, and whether D is positive definite; no step where it is not."""
-    step = -xp.matmul(inverse(d, xp=xp), u[..., None])[..., 0]
+    step = -xp.matmul(inverse_d, u[..., None])[..., 0]
     usable = xp.all(xp.isfinite(step), axis=-1)
     return xp.where(usable[:, None], xp.minimum(xp.maximum(step, -0.5), 0.5), xp.zeros_like(step)), usable
 
@@ -198,7 +212,7 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
     spectra = [rfft(a, ndim, xp=xp) for a in _without(weighted, nuisance, shares, xp=xp)]
     rest = rfft(left, ndim, xp=xp)
     d = _derivative(frozen, level.scale, normal, spectra, rest, (moved, filtered), offset, xp=xp)
-    step, usable = _solve(d, u, xp=xp)
+    step, usable = _clipped(inverse(d, xp=xp), u, xp=xp)
     return Score(
         step,
         usable,

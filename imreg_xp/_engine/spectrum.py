@@ -112,8 +112,7 @@ def radial_mean(values: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[
     # what `sampled_spectrum` gives has the modes alone that count
     values = values[:, ::stride, ...] if values.shape[1] == _modes(shape) else values
     flat = xp.reshape(values, (values.shape[0], -1))
-    w = kept(3, dtype)
-    sums = xp.astype(xp.take(flat, kept(0, xp.int64), axis=1), dtype) * w
+    sums = xp.astype(xp.take(flat, kept(0, xp.int64), axis=1), dtype) * kept(3, dtype)
     # `edges` counts the modes up to each ring: prepend 0 to index with it
     upto = xp.cumulative_sum(sums, axis=1, include_initial=True)
     upto = xp.take(upto, kept(1, xp.int64), axis=1)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from .._array import Array, Namespace, device_of
 from ..fft_tools._dft import rfft
 from ._linalg import inverse, symmetric
-from .coarse import bin_down, search
-from .extend import Field, footprint, make_field, padded, roll, single, soft_window
-from .noise import score_covariance
+from .coarse import bin_down, block_mean, search
+from .extend import Field, box_sides, footprint, make_field, padded, roll, single, soft_window
+from .noise import pairs_in_box, pairs_of, score_covariance
 from .problem import Norm, Options, Side, column, inner, normalised, over_image, precision
 from .result import Registration, Status, finish
 from .score import Frozen, Level, Score, attenuated, gain_and_background, model, orthogonal_slopes, root, score
@@ -32,9 +32,9 @@ def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> 
     small_r, small_m = (_binned(side, factors, xp=xp) for side in (reference, moving))
     coarse = search(
         small_r.image,
-        precision(small_r, xp=xp),
+        _weights(small_r, xp=xp),
         small_m.image,
-        precision(small_m, xp=xp),
+        _weights(small_m, xp=xp),
         wrap=options.wrap,
         limits=[math.floor(limit / f + 0.5) + 1.0 for limit, f in zip(options.limits, factors, strict=True)],
         min_overlap=options.min_overlap,
@@ -57,11 +57,19 @@ def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> 
     return _result(frozen, last, offset, flags, (norm_r, norm_m), math.prod(n_m), options, xp=xp)
 
 
+def _weights(side: Side, *, xp: Namespace) -> Array | None:
+    """Return the precision of the pixels, None where it is that of all."""
+    maps = side.valid is not None or (side.err is not None and side.err.ndim > 1)
+    return precision(side, xp=xp) if maps else None
+
+
 def _binned(side: Side, factors: Sequence[int], *, xp: Namespace) -> Side:
     """Return the image in blocks of `factors` pixels; a block is valid if half of its best possible weight is."""
     if max(factors) == 1:
         return side
-    w = precision(side, xp=xp)
+    w = _weights(side, xp=xp)
+    if w is None:
+        return Side(block_mean(side.image, factors), None, None)
     image, weight = bin_down(side.image, w, factors, xp=xp)
     err = None
     if side.err is not None and side.err.ndim > 1:
@@ -101,14 +109,18 @@ def _freeze(
     w = precision(moving, xp=xp)
     w = xp.where(footprint(field, offset, shape, grid=grid, xp=xp), w, xp.zeros_like(w))
     none = xp.ones((1,), dtype=acc, device=device_of(image))
-    frozen = Frozen(field, none, False, image, w, *_totals(w, image, acc, xp=xp), none, None, True)
+    totals = _totals(w, image, acc, xp=xp)
+    box = None
+    if not options.wrap and moving.valid is None and field.holes is None:
+        box = box_sides(field, offset, shape, xp=xp)
+    frozen = Frozen(field, none, False, image, w, box, *totals, none, None, True)
     moved, value = model(field, offset, grid, xp=xp)
     level = gain_and_background(value, frozen, options, xp=xp)
     weight, unit, binary = _combined(reference, moving, field, offset, w, level.scale, xp=xp)
     if moving.err is None or reference.err is not None:
         residual = image - column(level.scale, value, xp=xp) * value - column(level.background, value, xp=xp)
         window = xp.astype(soft_window(field, offset, shape, grid=grid, xp=xp), value.dtype)
-        rings = _rings(value, residual, window, weight, level.scale, grid, math.prod(shape), xp=xp)
+        rings = _rings(value, residual, window, weight, level.scale, grid, math.prod(shape), binary=binary, xp=xp)
         ratio = attenuation(rings, xp=xp) if options.fit_scale else none
         gains = ml_weights(rings, level.scale * ratio, len(shape), xp=xp)
         frozen = frozen._replace(gains=spread(gains, grid, value.dtype, xp=xp), filtered=True, attenuation=ratio)
@@ -170,6 +182,7 @@ def _rings(
     grid: Sequence[int],
     pixels: int,
     *,
+    binary: bool,
     xp: Namespace,
 ) -> Rings:
     """Return radial powers of the reference in a smooth window, and of data = scale * reference + residual.
@@ -179,16 +192,18 @@ def _rings(
     Holes are in the residual alone: cut into the reference they would leak power from large scales to small ones. It is
     whitened by the weights, at the level they make of the noise.
     """
-    acc, axes = scale.dtype, over_image(weight)
-    used = xp.sum(xp.astype(weight > 0, acc), axis=axes)
-    total = xp.sum(weight, axis=axes, dtype=acc)
-    level = used / xp.where(total > 0, total, xp.ones_like(total))
-    residual = residual * xp.sqrt(weight * column(level, weight, xp=xp))
+    used = weight
+    if not binary:
+        acc, axes = scale.dtype, over_image(weight)
+        count, total = xp.sum(xp.astype(weight > 0, acc), axis=axes), xp.sum(weight, axis=axes, dtype=acc)
+        level = count / xp.where(total > 0, total, xp.ones_like(total))
+        used = xp.sqrt(weight * column(level, weight, xp=xp))
+    residual = residual * used
     f = sampled_spectrum(window * value, grid, xp=xp)
     g = sampled_spectrum(window * residual, grid, xp=xp)
-    r, modes = radial_mean(power(f, xp=xp), grid, xp=xp)
-    c = radial_mean(power(f, g, xp=xp), grid, xp=xp)[0]
-    p = radial_mean(power(g, xp=xp), grid, xp=xp)[0]
+    powers = xp.concat([power(f, xp=xp), power(f, g, xp=xp), power(g, xp=xp)], axis=0)
+    means, modes = radial_mean(powers, grid, xp=xp)
+    r, c, p = (means[i * g.shape[0] : (i + 1) * g.shape[0], :] for i in range(3))
     s = scale[:, None]
     # a mode of a padded grid is less than an independent number
     independent = modes * min(1.0, pixels / math.prod(grid))
@@ -246,14 +261,16 @@ def _score_matrix(
     if not options.correlated:
         return white
     grid, ndim = frozen.field.grid, len(last.slopes)
-    w = single(frozen.weight, xp=xp)
     spectra, residual = last.slope_spectra, last.residual_spectrum
     if not frozen.binary:
-        half = xp.sqrt(w)
+        half = xp.sqrt(single(frozen.weight, xp=xp))
         spectra = [rfft(half * q, ndim, xp=xp) for q in orthogonal_slopes(last, options, xp=xp)]
         residual = rfft(half * single(last.residual, xp=xp), ndim, xp=xp)
-        w = xp.astype(w > 0, w.dtype)
-    j, level = score_covariance(spectra, residual, rfft(w, ndim, xp=xp), grid, xp=xp)
+    if frozen.box is None:
+        pairs = pairs_of(rfft(xp.astype(frozen.weight > 0, xp.float32), ndim, xp=xp), grid, xp=xp)
+    else:
+        pairs = pairs_in_box(frozen.box, xp=xp)
+    j, level = score_covariance(spectra, residual, pairs, grid, xp=xp)
     # the residuals give the shape of the noise, the given errors its level
     factor = correction if frozen.unit is None else unit / xp.where(level > 0, level, xp.ones_like(level))
     j = symmetric(j, xp=xp) * factor[:, None, None]

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from .._array import Array, Namespace, complex_dtype
 from .._static import table
-from ._modes import entries, frequencies, frequency, moving_modes, nyquist, order_columns, taylor_columns
+from ._modes import entries, falling, frequencies, frequency, moving_modes, nyquist, order_columns, taylor_columns
 
 __all__ = [
     "along",
@@ -31,6 +31,7 @@ __all__ = [
     "rfft",
     "slopes_and_bends",
     "taylor_basis",
+    "taylor_sums",
     "translate_real_part",
 ]
 
@@ -100,6 +101,15 @@ def taylor_basis(shape: Sequence[int], at: Array, orders: int, *, xp: Namespace)
         column * _waves(n, axis == last, at[:, axis, None], 1, xp=xp)
         for axis, (n, column) in enumerate(zip(shape, taylor_columns(shape, orders, at, xp=xp), strict=True))
     ]
+
+
+def taylor_sums(series: Array, x: Array, *, xp: Namespace) -> Array:
+    """Return values and derivatives (batch, 3, ..., 3) of Taylor series (batch, orders, ...) at x (batch, ndim)."""
+    factor, power = (
+        table(falling, series.shape[1], which, dtype=x.dtype, like=x, xp=xp) for which in ("factor", "power")
+    )
+    columns = factor * x[..., None, None] ** power
+    return contract(series, [columns[:, axis, ...] for axis in range(x.shape[-1])], xp=xp)
 
 
 def _waves(n: int, half: bool, x: Array, sign: int, *, cosine: bool = True, xp: Namespace) -> Array:

@@ -17,6 +17,7 @@ from .._static import table
 __all__ = [
     "angular_frequencies",
     "entries",
+    "falling",
     "frequencies",
     "frequency",
     "half_weights",
@@ -136,3 +137,13 @@ def entries(ndim: int, order: int) -> np.ndarray:
     """Return where a flat table of 3 orders per axis holds the derivatives of `order` 1 or 2, on the host."""
     unit = 3 ** np.arange(ndim - 1, -1, -1)
     return unit if order == 1 else np.add.outer(unit, unit).ravel()
+
+
+def falling(orders: int, which: str) -> np.ndarray:
+    """(orders, 3): factor or power of x in the k-th derivative of x^j, j! / (j - k)! x^(j - k), on the host."""
+    j = np.arange(orders)[:, None]
+    return (
+        np.concatenate([np.ones_like(j), j, j * (j - 1)], axis=1)
+        if which == "factor"
+        else np.maximum(j - np.arange(3), 0)
+    )
