@@ -145,8 +145,9 @@ def smooth(rings: Array, *, times: int = 1, xp: Namespace) -> Array:
 def power(a: Array, b: Array | None = None, *, xp: Namespace) -> Array:
     """Return Re(conj(a) b), or |a|^2."""
     if b is None:
-        b = a
-    return xp.real(a) * xp.real(b) + xp.imag(a) * xp.imag(b)
+        size = abs(a)
+        return size * size
+    return xp.real(xp.conj(a) * b)
 
 
 def _safe(x: Array, *, xp: Namespace) -> Array:
