@@ -17,14 +17,12 @@ from typing import NamedTuple
 from .._array import Array, Namespace
 from ..fft_tools._dft import (
     contract,
-    derivative,
-    dft_basis,
     fourier_translate,
     rfft,
     slopes_and_bends,
-    taylor_basis,
     taylor_sums,
 )
+from ..fft_tools._modes import taylor_columns
 from ._linalg import inverse, symmetric
 from .extend import Field, sample, single, slopes_of
 from .problem import Options, column, inner, over_image
@@ -161,13 +159,13 @@ def root(frozen: Frozen, offset: Array, moved: Array, level: Level, *, steps: in
     cross, own = (rfft(a, ndim, xp=xp) * ahead for a in (data, own))
 
     still = xp.zeros_like(offset)
-    series = [xp.real(contract(a, taylor_basis(grid, still, _ORDERS, xp=xp), xp=xp)) for a in (cross, own)]
-    pull, bend = slopes_and_bends(taylor_sums(series[1], still, xp=xp), xp=xp)
+    ahead_of = _series(cross, grid, _ORDERS, xp=xp)
+    pull, bend = slopes_and_bends(taylor_sums(_series(own, grid, 3, xp=xp), still, xp=xp), xp=xp)
     pull = level.scale[:, None] * pull
     plain = inverse(-level.scale[:, None, None] * bend, xp=xp)
     d = still
     for _ in range(steps):
-        slope, bend = slopes_and_bends(taylor_sums(series[0], d, xp=xp), xp=xp)
+        slope, bend = slopes_and_bends(taylor_sums(ahead_of, d, xp=xp), xp=xp)
         sharp = inverse(-bend, xp=xp)
         # where the correlation has no maximum near, as far as that of the model with itself is wide
         sharp = xp.where(xp.isfinite(sharp), sharp, plain)
@@ -175,9 +173,10 @@ def root(frozen: Frozen, offset: Array, moved: Array, level: Level, *, steps: in
     return offset + d
 
 
-def _columns(grid: Sequence[int], d: Array, *, xp: Namespace) -> list[Array]:
-    """Return the columns that turn a cross-spectrum into a correlation at d (batch, ndim) and its derivatives."""
-    return dft_basis(grid, d[..., None], orders=3, xp=xp)
+def _series(product: Array, grid: Sequence[int], orders: int, *, xp: Namespace) -> Array:
+    """Return the Taylor series (batch, orders, ...) at lag 0 of the correlation with this cross-spectrum."""
+    columns = [column[None, ...] for column in taylor_columns(grid, orders, product, xp=xp)]
+    return xp.real(contract(product, columns, xp=xp))
 
 
 def _clipped(inverse_d: Array, u: Array, *, xp: Namespace) -> tuple[Array, Array]:
@@ -237,19 +236,21 @@ def _derivative(
     spectra: list[Array],
     rest: Array,
     models: tuple[Array, Array],
-    like: Array,
+    offset: Array,
     *,
     xp: Namespace,
 ) -> Array:
     """Return D from the spectra of w q_i and w rho and those of the model, as it is and filtered."""
-    ndim = len(spectra)
-    columns = _columns(frozen.field.grid, xp.zeros_like(like[:1, :]), xp=xp)
-    bend = slopes_and_bends(xp.real(contract(rest * xp.conj(models[1]), columns, xp=xp)), xp=xp)[1]
+    grid, still = frozen.field.grid, xp.zeros_like(offset)
+
+    def derivatives(product: Array) -> tuple[Array, Array]:
+        return slopes_and_bends(taylor_sums(_series(product, grid, 3, xp=xp), still, xp=xp), xp=xp)
+
+    bend = derivatives(rest * xp.conj(models[1]))[1]
     slopes = normal
     if frozen.filtered:
         ahead = xp.conj(models[0])
-        tables = [xp.real(contract(a * ahead, columns, xp=xp)) for a in spectra]
-        slopes = -symmetric([[derivative(t, j) for j in range(ndim)] for t in tables], xp=xp)
+        slopes = -xp.stack([derivatives(a * ahead)[0] for a in spectra], axis=-2)
     return scale[:, None, None] * slopes - bend
 
 
