@@ -29,6 +29,7 @@ from .spectrum import wiener
 __all__ = ["Coarse", "bin_down", "block_mean", "search"]
 
 _NEVER = -1e30  # score of a lag that may not be chosen
+_FINE = 16  # steps per pixel: rounding errors of the search do not reach the fit
 
 
 class _Sums(NamedTuple):
@@ -43,7 +44,7 @@ class _Sums(NamedTuple):
 
 
 class Coarse(NamedTuple):
-    """Offset (batch, ndim) of the best lag, sub-pixel by a parabola; whether it is on the search border, or none."""
+    """Offset (batch, ndim) of the best lag, by a parabola to 1/16; whether it is on the search border, or none."""
 
     offset: Array
     on_border: Array
@@ -219,7 +220,8 @@ def _describe(score: Array, index: Array, correlated: Array, lags: _Lags, *, xp:
         axis=-1,
     )
     inside = xp.all(around > 0.5 * _NEVER, axis=1)
-    return Coarse(lag + xp.minimum(xp.maximum(part, -0.5), 0.5), ~inside, correlated & (peak[:, 0] > 0.5 * _NEVER))
+    part = xp.round(_FINE * xp.minimum(xp.maximum(part, -0.5), 0.5)) / _FINE
+    return Coarse(lag + part, ~inside, correlated & (peak[:, 0] > 0.5 * _NEVER))
 
 
 class _Axis(NamedTuple):

@@ -66,7 +66,7 @@ def _taper(grid: tuple[int, ...]) -> np.ndarray:
 
 def pairs_of(valid: Array, grid: Sequence[int], *, xp: Namespace) -> Array:
     """Return the number of pairs of valid pixels at each lag, from the spectrum of their mask."""
-    return _patch(power(valid, xp=xp), _lag_columns(grid, valid, xp=xp), xp=xp)
+    return xp.round(_patch(power(valid, xp=xp), _lag_columns(grid, valid, xp=xp), xp=xp))
 
 
 def pairs_in_box(sides: Sequence[Array], *, xp: Namespace) -> Array:

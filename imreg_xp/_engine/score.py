@@ -31,6 +31,7 @@ __all__ = [
     "Frozen",
     "Level",
     "Score",
+    "after_step",
     "attenuated",
     "gain_and_background",
     "model",
@@ -77,12 +78,12 @@ class Score(NamedTuple):
     scale: Array
     background: Array
     square: Array
-    """Sum of w rho^2."""
+    """Sum of w rho^2 after the step."""
     value: Array
     """The map of r(x - d)."""
     residual: Array
     residual_spectrum: Array
-    """Spectrum of w rho."""
+    """Spectrum of w rho after the step."""
     slopes: list[Array]
     """The maps q_i."""
     shares: list[Array]
@@ -162,14 +163,12 @@ def root(frozen: Frozen, offset: Array, moved: Array, level: Level, *, steps: in
     ahead_of = _series(cross, grid, _ORDERS, xp=xp)
     pull, bend = slopes_and_bends(taylor_sums(_series(own, grid, 3, xp=xp), still, xp=xp), xp=xp)
     pull = level.scale[:, None] * pull
-    plain = inverse(-level.scale[:, None, None] * bend, xp=xp)
+    # where the correlation has no maximum near, as far as that of the model with itself is wide
+    plain = -level.scale[:, None, None] * bend
     d = still
     for _ in range(steps):
         slope, bend = slopes_and_bends(taylor_sums(ahead_of, d, xp=xp), xp=xp)
-        sharp = inverse(-bend, xp=xp)
-        # where the correlation has no maximum near, as far as that of the model with itself is wide
-        sharp = xp.where(xp.isfinite(sharp), sharp, plain)
-        d = xp.minimum(xp.maximum(d + _clipped(sharp, pull - slope, xp=xp)[0], -_REACH), _REACH)
+        d = xp.minimum(xp.maximum(d + _newton(-bend, plain, pull - slope, xp=xp)[0], -_REACH), _REACH)
     return offset + d
 
 
@@ -179,11 +178,16 @@ def _series(product: Array, grid: Sequence[int], orders: int, *, xp: Namespace) 
     return xp.real(contract(product, columns, xp=xp))
 
 
-def _clipped(inverse_d: Array, u: Array, *, xp: Namespace) -> tuple[Array, Array]:
-    """Return the Newton step, at most half a pixel, and whether D is positive definite; no step where it is not."""
-    step = -xp.matmul(inverse_d, u[..., None])[..., 0]
-    usable = xp.all(xp.isfinite(step), axis=-1)
-    return xp.where(usable[:, None], xp.minimum(xp.maximum(step, -0.5), 0.5), xp.zeros_like(step)), usable
+def _newton(d: Array, plain: Array, u: Array, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return the Newton step for U and its derivative D, at most half a pixel, and whether D is positive definite.
+
+    Where it is not the step is that of the `plain` matrix, if that is.
+    """
+    sharp = inverse(d, xp=xp)
+    usable = xp.all(xp.isfinite(sharp), axis=(-2, -1))
+    step = -xp.matmul(xp.where(usable[:, None, None], sharp, inverse(plain, xp=xp)), u[..., None])[..., 0]
+    step = xp.where(xp.isfinite(step), xp.minimum(xp.maximum(step, -0.5), 0.5), xp.zeros_like(step))
+    return step, usable
 
 
 def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> Score:
@@ -211,14 +215,17 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
     spectra = [rfft(a, ndim, xp=xp) for a in _without(weighted, nuisance, shares, xp=xp)]
     rest = rfft(left, ndim, xp=xp)
     d = _derivative(frozen, level.scale, normal, spectra, rest, (moved, filtered), offset, xp=xp)
-    step, usable = _clipped(inverse(d, xp=xp), u, xp=xp)
+    step, usable = _newton(d, level.scale[:, None, None] * normal, u, xp=xp)
+    change = level.scale[:, None] * step
+    square = square + xp.sum(change * (2 * u + xp.matmul(normal, change[..., None])[..., 0]), axis=-1)
+    rest = after_step(rest, spectra, level.scale, step, xp=xp)
     return Score(
         step,
         usable,
         d,
         level.scale,
         level.background,
-        square,
+        xp.maximum(square, 0.0),
         value,
         residual,
         rest,
@@ -227,6 +234,16 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
         normal,
         spectra,
     )
+
+
+def after_step(residual: Array, spectra: list[Array], scale: Array, step: Array, *, xp: Namespace) -> Array:
+    """Return the spectrum of weighted residuals after a small step, from that and those of weighted slopes before.
+
+    The misfit at the end of a search would count as noise where there is little.
+    """
+    for axis, a in enumerate(spectra):
+        residual = residual + column(scale * step[:, axis], a, xp=xp) * a
+    return residual
 
 
 def _derivative(

@@ -13,12 +13,25 @@ from .extend import Field, box_sides, footprint, make_field, padded, roll, singl
 from .noise import pairs_in_box, pairs_of, score_covariance
 from .problem import Norm, Options, Side, column, inner, normalised, over_image, precision
 from .result import Registration, Status, finish
-from .score import Frozen, Level, Score, attenuated, gain_and_background, model, orthogonal_slopes, root, score
+from .score import (
+    Frozen,
+    Level,
+    Score,
+    after_step,
+    attenuated,
+    gain_and_background,
+    model,
+    orthogonal_slopes,
+    root,
+    score,
+)
 from .spectrum import Rings, attenuation, ml_weights, power, radial_mean, sampled_spectrum, spread
 
 __all__ = ["solve"]
 
-_STEPS = 4  # of Newton, by cross-spectra
+_STEPS_ALONE = 4  # of Newton from the whole-pixel peak, before the last one
+_STEPS_BINNED = 2
+_STEPS = 3  # from there, by the cross-spectrum
 _LEAST = 0.05  # of the variance of the score under white noise: less than that is not a variance
 
 
@@ -40,14 +53,16 @@ def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> 
         min_overlap=options.min_overlap,
         xp=xp,
     )
-    start = coarse.offset
+    offset = coarse.offset
     if max(factors) > 1:
-        start = _fitted(small_r, small_m, start, options, xp=xp)[1]
-        start = start * xp.asarray(factors, dtype=start.dtype, device=device_of(start))
-    frozen, offset = _fitted(reference, moving, start, options, xp=xp)
-    if max(factors) == 1:
-        # the border weighs more in small images, and the start is not as near
-        offset = offset + score(frozen, offset, options, xp=xp).step
+        offset = _stepped(_freeze(small_r, small_m, offset, options, xp=xp)[0], offset, _STEPS_BINNED, options, xp=xp)
+        offset = offset * xp.asarray(factors, dtype=offset.dtype, device=device_of(offset))
+    start = offset
+    frozen, moved, level = _freeze(reference, moving, start, options, xp=xp)
+    if max(factors) > 1:
+        offset = root(frozen, start, moved, level, steps=_STEPS, xp=xp)
+    else:
+        offset = _stepped(frozen, start, _STEPS_ALONE, options, xp=xp)
     last = score(frozen, offset, options, xp=xp)
     flags = {
         Status.FLAT_IMAGE: norm_r.flat | norm_m.flat,
@@ -88,10 +103,11 @@ def _on_grid(side: Side, grid: Sequence[int], *, xp: Namespace) -> Side:
     return side._replace(image=padded(image, grid, xp=xp), valid=valid, err=err)
 
 
-def _fitted(reference: Side, moving: Side, offset: Array, options: Options, *, xp: Namespace) -> tuple[Frozen, Array]:
-    """Freeze the problem at `offset` and go to its root from there."""
-    frozen, moved, level = _freeze(reference, moving, offset, options, xp=xp)
-    return frozen, root(frozen, offset, moved, level, steps=_STEPS, xp=xp)
+def _stepped(frozen: Frozen, offset: Array, steps: int, options: Options, *, xp: Namespace) -> Array:
+    """Take Newton steps from `offset`, with the border of the overlap and all: small images are little but border."""
+    for _ in range(steps):
+        offset = offset + score(frozen, offset, options, xp=xp).step
+    return offset
 
 
 def _freeze(
@@ -238,7 +254,8 @@ def _result(
     flags = {**flags, Status.TOO_FEW_VALID: used < 3 * fitted}
     return finish(
         offset + last.step,
-        last.step,
+        # with the exact derivative an error of second order is left
+        last.step**2,
         covariance,
         scale=last.scale,
         background=last.background,
@@ -265,9 +282,10 @@ def _score_matrix(
     if not frozen.binary:
         half = xp.sqrt(single(frozen.weight, xp=xp))
         spectra = [rfft(half * q, ndim, xp=xp) for q in orthogonal_slopes(last, options, xp=xp)]
-        residual = rfft(half * single(last.residual, xp=xp), ndim, xp=xp)
+        rest = half * single(last.residual, xp=xp)
+        residual = after_step(rfft(rest, ndim, xp=xp), spectra, last.scale, last.step, xp=xp)
     if frozen.box is None:
-        pairs = pairs_of(rfft(xp.astype(frozen.weight > 0, xp.float32), ndim, xp=xp), grid, xp=xp)
+        pairs = pairs_of(rfft(xp.astype(frozen.weight > 0, frozen.weight.dtype), ndim, xp=xp), grid, xp=xp)
     else:
         pairs = pairs_in_box(frozen.box, xp=xp)
     j, level = score_covariance(spectra, residual, pairs, grid, xp=xp)
