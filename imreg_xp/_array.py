@@ -31,15 +31,14 @@ __all__ = [
     "device_of",
     "finite",
     "from_lists",
-    "in_library",
     "is_array",
     "is_dask",
+    "is_kind",
     "is_number",
     "is_traced",
     "is_traced_or_remote",
     "known_finite",
     "may_be_kept",
-    "scalar_or_array",
     "to_host",
 ]
 
@@ -54,11 +53,14 @@ class _NumpyNamespace:
     in another backend (`scipy.fft.set_global_backend`).
     """
 
+    _OWN = frozenset(("asarray", "astype", "matmul", "matrix_transpose", "ones_like", "permute_dims", "zeros_like"))
+
     def __init__(self, fft: types.ModuleType) -> None:
         self.fft = fft
 
     def __getattr__(self, name: str) -> Any:
-        function = getattr(_numpy, name)
+        # NumPy 2 has these as the standard wants them: no need to go through a wrapper
+        function = getattr(np if name in self._OWN else _numpy, name)
         self.__dict__[name] = function  # found directly from now on
         return function
 
@@ -117,9 +119,15 @@ def _library(array: Array) -> str:
     return type(array).__module__.partition(".")[0]
 
 
+@functools.lru_cache(maxsize=256)
+def is_kind(dtype: Any, kind: str, *, xp: Namespace) -> bool:
+    """Do what ``xp.isdtype`` does, which takes as long as many a step of the estimators."""
+    return bool(xp.isdtype(dtype, kind))
+
+
 def device_of(x: Array) -> Any:
     """Return the device `x` lives on (None inside a `jax.jit` trace, where the compiler decides)."""
-    if type(x) is np.ndarray:  # asked for thousands of times
+    if isinstance(x, np.ndarray):
         return "cpu"
     try:
         return compat.device(x)
@@ -135,6 +143,8 @@ def _info(*, xp: Namespace) -> Any:
 
 def accumulator_dtype(x: Array, *, xp: Namespace) -> Any:
     """Return float64 where the device of `x` has it, else float32: the dtype of coordinates, phases and small sums."""
+    if isinstance(x, np.ndarray):
+        return np.dtype(np.float64)
     kinds = _info(xp=xp).dtypes(device=device_of(x), kind="real floating")
     return kinds.get("float64", kinds["float32"])
 
@@ -153,10 +163,10 @@ def as_images(*, xp: Namespace, **images: Array) -> list[Array]:
         An image is boolean or complex.
     """
     for name, image in images.items():
-        if not xp.isdtype(image.dtype, ("real floating", "integral")):
+        if not any(is_kind(image.dtype, kind, xp=xp) for kind in ("real floating", "integral")):
             msg = f"`{name}` must be real-valued (floating or integer), got dtype {image.dtype}"
             raise TypeError(msg)
-    floating = [im.dtype for im in images.values() if xp.isdtype(im.dtype, "real floating")]
+    floating = [im.dtype for im in images.values() if is_kind(im.dtype, "real floating", xp=xp)]
     device = device_of(next(iter(images.values())))
     dtype = floating[0] if floating else _info(xp=xp).default_dtypes(device=device)["real floating"]
     for other in floating[1:]:
@@ -183,12 +193,6 @@ def from_lists(x: Any) -> Array:
     return np.asarray(x) if isinstance(x, (list, tuple)) else x
 
 
-def in_library(function: Any, *, xp: Namespace) -> Any:
-    """Return the function of the library that does what one of NumPy or Python does, any other as it is."""
-    names = {np.sum: "sum", sum: "sum", np.max: "max", max: "max", np.min: "min", min: "min", np.mean: "mean"}
-    return getattr(xp, names[function]) if function in names else function
-
-
 def as_array(x: Any) -> Array:
     """Return arrays of any library as they are, anything else as a NumPy array."""
     return x if compat.is_array_api_obj(x) else np.asarray(x)
@@ -211,17 +215,6 @@ def is_number(x: Any) -> bool:
     return isinstance(x, numbers.Real) and not isinstance(x, bool)
 
 
-def scalar_or_array(x: Any, *, name: str) -> float | Array | None:
-    """Return numbers as a checked positive float, arrays and None as they are."""
-    if is_number(x):
-        value = float(x)
-        if not (math.isfinite(value) and value > 0):
-            msg = f"`{name}` must be positive and finite, got {value}"
-            raise ValueError(msg)
-        return value
-    return x
-
-
 def finite(x: Array, *, xp: Namespace) -> tuple[Array, Array]:
     """Return `x` with non-finite pixels set to 0, and the mask of the finite ones."""
     good = xp.isfinite(x)
@@ -230,14 +223,18 @@ def finite(x: Array, *, xp: Namespace) -> tuple[Array, Array]:
 
 def is_traced(x: Array) -> bool:
     """Tell whether `x` has no values yet: it is being traced, or has a shape alone."""
+    if isinstance(x, np.ndarray):
+        return False
     device = device_of(x)
     return device is None or getattr(device, "type", None) == "meta"
 
 
 def is_traced_or_remote(x: Array) -> bool:
     """Tell whether a value of `x` cannot be read at once: it is on an accelerator, lazy, or being traced."""
+    if isinstance(x, np.ndarray):
+        return False
     device = device_of(x)
-    return getattr(device, "type", getattr(device, "platform", device)) != "cpu" and not compat.is_numpy_array(x)
+    return getattr(device, "type", getattr(device, "platform", device)) != "cpu"
 
 
 def known_finite(*arrays: Array, wait: bool = False, xp: Namespace) -> bool:
@@ -246,7 +243,7 @@ def known_finite(*arrays: Array, wait: bool = False, xp: Namespace) -> bool:
     False says "not known": the general path, which weighs every pixel, is always right. A sum is finite only if every
     term is; one that overflows says "not known" too. Integers are finite.
     """
-    floats = [x for x in arrays if not xp.isdtype(x.dtype, "integral")]
+    floats = [x for x in arrays if not is_kind(x.dtype, "integral", xp=xp)]
     if any(is_traced(x) or (is_traced_or_remote(x) and not wait) for x in floats):
         return False
     with np.errstate(all="ignore"):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Integral
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
+
+import numpy as np
 
 from ._array import (
     Array,
@@ -14,17 +16,25 @@ from ._array import (
     as_errors,
     as_images,
     device_of,
+    is_kind,
     is_number,
     known_finite,
-    scalar_or_array,
 )
 from ._batch import as_batch, broadcast_batch
 from ._engine.problem import Options, Side, over_image
 from ._engine.result import Registration
+from .fft_tools._dft import axes_of
 
-__all__ = ["choose", "image_pair", "one_image", "shift_limits", "unflatten"]
+__all__ = ["Known", "choose", "image_pair", "one_image", "scalar_or_array", "shift_limits", "unflatten"]
 
 _HOPELESS = 30.0  # errors this many times the typical one mark bad pixels: together such pixels weigh nothing
+
+
+class Known(NamedTuple):
+    """What is known of two images: whether all pixels are finite, and their means (batch axes) if they are."""
+
+    finite: bool
+    means: tuple[Array | None, Array | None] = (None, None)
 
 
 def image_pair(
@@ -37,12 +47,12 @@ def image_pair(
     ndim: int,
     xp: Namespace,
     error_names: tuple[str, str] | None = None,
-    finite: bool | None = None,
+    known: Known | None = None,
 ) -> tuple[tuple[Side, Side], tuple[int, ...]]:
     """Check two images with their errors and masks; return them with a flat batch, and the batch shape.
 
-    Periodic images without masks are worth waiting for an accelerator to say whether all pixels are finite, if the
-    caller does not know: the estimator that weighs every pixel takes ten times as long.
+    Periodic images without masks are worth waiting for an accelerator to say whether all pixels are finite, if that is
+    not `known`: the estimator that weighs every pixel takes ten times as long.
     """
     if not (ndim in (1, 2, 3) and isinstance(ndim, Integral)):
         msg = f"`ndim` must be 1, 2 or 3, got {ndim!r}"
@@ -61,14 +71,36 @@ def image_pair(
         msg = f"`{names[0]}` and `{names[1]}` must hold at least one image, got batches of shape {lead}"
         raise ValueError(msg)
     floats = as_images(xp=xp, **dict(zip(names, images, strict=True)))
-    if finite is None:
+    if known is None:
         plain = all(ok is None for ok in valid) and all(_is_uniform(err) for err in errs)
-        finite = known_finite(*images, wait=same_shape and plain, xp=xp)
+        look = same_shape and plain
+        known = _looked_at(images, floats, ndim, xp=xp) if look else Known(known_finite(*images, xp=xp))
     first, second = (
-        one_image(image, err, ok, lead, ndim, names=(name, label, f"{name}_valid"), finite=finite, xp=xp)
+        one_image(image, err, ok, lead, ndim, names=(name, label, f"{name}_valid"), finite=known.finite, xp=xp)
         for image, err, ok, name, label in zip(floats, errs, valid, names, labels, strict=True)
     )
-    return (first, second), lead
+    means = [None if mean is None else as_batch(mean, lead, 0, xp=xp) for mean in known.means]
+    return (first._replace(mean=means[0]), second._replace(mean=means[1])), lead
+
+
+def _looked_at(given: Sequence[Array], floats: Sequence[Array], ndim: int, *, xp: Namespace) -> Known:
+    """Return what the means of images tell; an accelerator is waited for, but not for integers."""
+    with np.errstate(all="ignore"):
+        means = [xp.mean(image, axis=axes_of(ndim)) for image in floats]
+    unsure = [mean for mean, image in zip(means, given, strict=True) if not is_kind(image.dtype, "integral", xp=xp)]
+    finite = known_finite(*unsure, wait=True, xp=xp)
+    return Known(finite, (means[0], means[1])) if finite else Known(finite=False)
+
+
+def scalar_or_array(x: Any, *, name: str) -> float | Array | None:
+    """Return numbers as a checked positive float, arrays and None as they are."""
+    if is_number(x):
+        value = float(x)
+        if not (math.isfinite(value) and value > 0):
+            msg = f"`{name}` must be positive and finite, got {value}"
+            raise ValueError(msg)
+        return value
+    return x
 
 
 def _checked_shapes(

@@ -29,14 +29,17 @@ class _Place:
 def _made(
     make: Callable[..., np.ndarray], args: tuple[Hashable, ...], dtype: Any, place: _Place, *, xp: Namespace
 ) -> Array:
-    made = xp.asarray(make(*args), dtype=dtype, device=place.device)
-    if isinstance(made, np.ndarray):
-        # the host may keep its own, for libraries that take writable arrays alone
-        made = made.view()
-        made.flags.writeable = False
+    return xp.asarray(make(*args), dtype=dtype, device=place.device)
+
+
+def _made_on_host(make: Callable[..., np.ndarray], args: tuple[Hashable, ...], dtype: Any) -> np.ndarray:
+    made = np.asarray(make(*args), dtype=dtype).view()
+    made.flags.writeable = False
     return made
 
 
+_on_host = functools.lru_cache(maxsize=1024)(_made_on_host)
+_large_on_host = functools.lru_cache(maxsize=24)(_made_on_host)
 _small = functools.lru_cache(maxsize=1024)(_made)
 _large = functools.lru_cache(maxsize=24)(_made)
 
@@ -53,6 +56,8 @@ def table(
 
     It is made once, uploaded once, and kept; of `large` ones, as large as images, only a few.
     """
+    if isinstance(like, np.ndarray):
+        return (_large_on_host if large else _on_host)(make, args, dtype)
     place = _Place(device_of(like))
     if not may_be_kept(like):
         return _made(make, args, dtype, place, xp=xp)

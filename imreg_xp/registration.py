@@ -6,14 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from ._array import Array, array_namespace, as_images
+from ._array import Array, Namespace, array_namespace, as_images
 from ._engine import solve
+from ._engine.problem import Options, Side
 from ._engine.resample import shifted
 from ._engine.result import Registration
-from ._inputs import choose, image_pair, one_image, unflatten
+from ._inputs import Known, choose, image_pair, one_image, unflatten
 from .fft_tools.shift import as_array_or_none, fourier_shift, per_item_shift
 
-__all__ = ["apply_shift", "fourier_shift", "register", "registered"]
+__all__ = ["apply_shift", "arrays_in", "checked", "fourier_shift", "register"]
 
 
 def register(
@@ -104,16 +105,27 @@ def register(
         "max_shift": max_shift,
         "min_overlap": min_overlap,
     }
-    return registered(reference, moving, options, ndim=ndim)
+    xp = array_namespace(reference=reference, moving=moving, optional=arrays_in(options))
+    sides, chosen, lead = checked(reference, moving, options, ndim=ndim, xp=xp)
+    return unflatten(solve(*sides, chosen, xp=xp), lead, xp=xp)
 
 
-def registered(
-    reference: Array, moving: Array, options: dict[str, Any], *, ndim: int, finite: bool | None = None
-) -> Registration:
-    """Register as `register` does with these options; `finite` tells whether all pixels are known to be."""
-    arrays = ("reference_err", "moving_err", "reference_valid", "moving_valid")
-    given = {name: options[name] for name in arrays}
-    xp = array_namespace(reference=reference, moving=moving, optional=given)
+def arrays_in(options: dict[str, Any]) -> dict[str, Any]:
+    """Return those of the options of `register` that may be arrays."""
+    return {name: options[name] for name in ("reference_err", "moving_err", "reference_valid", "moving_valid")}
+
+
+def checked(
+    reference: Array,
+    moving: Array,
+    options: dict[str, Any],
+    *,
+    ndim: int,
+    known: Known | None = None,
+    xp: Namespace,
+) -> tuple[tuple[Side, Side], Options, tuple[int, ...]]:
+    """Return what `solve` takes, and the batch shape of the result; what is `known` spares a look at the pixels."""
+    given = arrays_in(options)
     sides, lead = image_pair(
         (reference, moving),
         errors=(given["reference_err"], given["moving_err"]),
@@ -121,7 +133,7 @@ def registered(
         names=("reference", "moving"),
         same_shape=options["boundary"] == "wrap",
         ndim=ndim,
-        finite=finite,
+        known=known,
         xp=xp,
     )
     chosen = choose(
@@ -132,7 +144,7 @@ def registered(
         max_shift=options["max_shift"],
         min_overlap=options["min_overlap"],
     )
-    return unflatten(solve(*sides, chosen, xp=xp), lead, xp=xp)
+    return sides, chosen, lead
 
 
 def apply_shift(

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ._array import Array, Namespace, device_of, is_array, is_traced, is_traced_or_remote, to_host
+from ._array import Array, Namespace, array_namespace, device_of, is_array, is_traced, is_traced_or_remote, to_host
+from ._engine import solve, transformed
 from ._engine.result import Registration, Status
+from ._inputs import Known, unflatten
 from .coadds import mean_of_others, sums
 from .frames import Block, Frames
-from .registration import register, registered
+from .registration import arrays_in, checked, register
 
 __all__ = ["jointly", "on_image", "on_mean"]
 
@@ -30,27 +32,35 @@ def on_image(
 ) -> Registration:
     """Register all frames on one image, or on those that a function gives for a block of frames."""
     ndim = len(stack.source.shape) - 1
-    parts = []
-    finite = None if callable(reference) else _Finite(reference, stack, options, xp=stack.xp)
+    parts, transform = [], None
+    known = None if callable(reference) else _Look(reference, stack, options, xp=stack.xp)
     for block in stack:
         here = {k: stack.per_frame(x, block) if k.startswith("moving") else x for k, x in options.items()}
         image = reference(block) if callable(reference) else reference
-        found = registered(image, block.images, here, ndim=ndim, finite=finite(block) if finite else None)
+        xp = array_namespace(reference=image, moving=block.images, optional=arrays_in(here))
+        sides, chosen, lead = checked(
+            image, block.images, here, ndim=ndim, known=known(block) if known else None, xp=xp
+        )
+        if known and transform is None and chosen.wrap and all(s.valid is None for s in sides):
+            transform = transformed(sides[0], chosen, xp=xp)
+        found = unflatten(solve(*sides, chosen, known=transform, xp=xp), lead, xp=xp)
         parts.append([field[: block.size, ...] for field in found])
         advance(block.size)
     fields = zip(*parts, strict=True)
     return Registration(*(stack.xp.concat(list(x), axis=0) if len(x) > 1 else x[0] for x in fields))
 
 
-class _Finite:
-    """Which blocks are known to be finite, with the reference, from one look at an accelerator.
+class _Look:
+    """What is known of the pixels of the reference and of each block, from one look at an accelerator.
 
     Frames that are not on the accelerator yet are looked at on their way. None says "not known": each registration
     looks for itself.
     """
 
     def __init__(self, reference: Array, stack: Frames, options: dict[str, Any], *, xp: Namespace) -> None:
-        self._frames = self._reference = None
+        self._stack = stack
+        # of the reference, and of the frames: which are finite (on the host), and their means
+        self._seen: list[tuple[np.ndarray, Array | None]] = []
         masks = [options[f"{side}_valid"] for side in ("reference", "moving")]
         maps = [err for side in ("reference", "moving") if getattr(err := options[f"{side}_err"], "ndim", 0)]
         # with masks all go to the general estimator
@@ -61,17 +71,30 @@ class _Finite:
         images = [reference[None, ...]]
         if is_array(stack.source) and not isinstance(stack.source, np.ndarray):
             images.append(stack.source)
-        if all(xp.isdtype(x.dtype, "integral") for x in images):
-            found = np.ones(sum(x.shape[0] for x in images), dtype=bool)
-        else:
-            axes = tuple(range(1, images[0].ndim))
-            found = to_host(xp.concat([xp.isfinite(xp.sum(x, axis=axes)) for x in images]))[0]
-        self._reference = bool(found[0])
-        self._frames = found[1:] if len(images) > 1 else None
+        axes = tuple(range(1, images[0].ndim))
+        means = [xp.mean(x, axis=axes) if xp.isdtype(x.dtype, "real floating") else None for x in images]
+        told = iter(to_host(*(xp.isfinite(mean) for mean in means if mean is not None)))
+        # images of two dtypes will be of another one when they are registered, and so will their means
+        kept = all(x.dtype == images[0].dtype for x in images)
+        self._seen = [
+            (np.ones(x.shape[0], dtype=bool) if mean is None else next(told), mean if kept else None)
+            for x, mean in zip(images, means, strict=True)
+        ]
 
-    def __call__(self, block: Block) -> bool | None:
-        frames = block.finite if self._frames is None else bool(np.all(self._frames[block.start : block.stop]))
-        return None if frames is None or self._reference is None else self._reference and frames
+    def __call__(self, block: Block) -> Known | None:
+        if not self._seen:
+            return None
+        (reference, mean), *frames = self._seen
+        finite, means = block.finite, None
+        if frames:
+            finite = bool(np.all(frames[0][0][block.start : block.stop]))
+            means = frames[0][1]
+        if finite is None:
+            return None
+        if not (finite and reference[0]):
+            return Known(finite=False)
+        rows = None if means is None else self._stack.rows(means, block.start, block.stop)
+        return Known(True, (None if mean is None else mean[0, ...], rows))
 
 
 def on_mean(stack: Frames, options: dict[str, Any], advance: _Advance, *, xp: Namespace) -> Registration:

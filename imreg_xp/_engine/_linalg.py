@@ -14,7 +14,7 @@ import numpy as np
 from .._array import Array, Namespace, device_of
 from .._static import table
 
-__all__ = ["inverse", "symmetric"]
+__all__ = ["ascent", "inverse", "symmetric"]
 
 
 def inverse(a: Array, *, xp: Namespace) -> Array:
@@ -45,19 +45,32 @@ def inverse(a: Array, *, xp: Namespace) -> Array:
 
 def _small_inverse(a: Array, *, xp: Namespace) -> Array:
     """Invert matrices (..., K, K), K <= 2, by the formula: a third of the operations."""
-    p, q = a[..., :1, :1], a[..., -1:, -1:]
+    p = a[..., :1, :1]
     if a.shape[-1] == 1:
         return 1 / xp.where(p > 0, p, math.nan)
-    product = p * q
+    product = p * a[..., 1:, 1:]
     determinant = product - a[..., :1, 1:] * a[..., 1:, :1]
     # with p positive and p q not, the determinant of a symmetric matrix is not above the bound
     regular = (p > 0) & (determinant > 32 * xp.finfo(a.dtype).eps * product)
-    signs = table(_signs, dtype=a.dtype, like=a, xp=xp)
-    return signs * xp.flip(xp.matrix_transpose(a), axis=(-2, -1)) / xp.where(regular, determinant, math.nan)
+    adjugate = table(_signs, dtype=a.dtype, like=a, xp=xp) * xp.flip(xp.matrix_transpose(a), axis=(-2, -1))
+    return adjugate / xp.where(regular, determinant, math.nan)
 
 
 def _signs() -> np.ndarray:
     return 2 * np.eye(2) - 1
+
+
+def ascent(slope: Array, bend: Array, *, xp: Namespace) -> Array:
+    """Return Newton's step :math:`-H^{-1} g` (batch, K) to a maximum, for g (batch, K) and H (batch, K, K).
+
+    In two dimensions nobody looks whether there is a maximum.
+    """
+    if slope.shape[-1] != 2:
+        return xp.matmul(inverse(-bend, xp=xp), slope[..., None])[..., 0]
+    adjugate = table(_signs, dtype=bend.dtype, like=bend, xp=xp) * xp.flip(bend, axis=(-2, -1))
+    determinant = bend[:, 0, 1:] * bend[:, 1, :1] - bend[:, 0, :1] * bend[:, 1, 1:]
+    step = xp.matmul(adjugate, slope[..., None])[..., 0]
+    return step / xp.where(determinant != 0, determinant, math.nan)
 
 
 def symmetric(rows: list[list[Array]], *, xp: Namespace) -> Array:

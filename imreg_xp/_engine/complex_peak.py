@@ -25,7 +25,7 @@ def complex_peak(cross: Array, limits: Sequence[float], *, refine: bool, xp: Nam
     """Return the offset d (batch, ndim) of the largest C, on whole pixels unless `refine`, and N C(d) (batch,)."""
     shape, ndim = tuple(cross.shape[1:]), cross.ndim - 1
     values = xp.fft.ifftn(cross, axes=axes_of(ndim), norm="forward")
-    offset, _ = peak_within(_square(values, xp=xp), limits, xp=xp)
+    _, offset, _ = peak_within(_square(values, xp=xp), limits, xp=xp)
     if refine:
         around = xp.arange(-_FINE, _FINE + 1, dtype=offset.dtype, device=device_of(offset)) / _FINE
         columns = dft_basis(shape, offset[..., None] + around, half=False, xp=xp)

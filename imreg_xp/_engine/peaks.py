@@ -8,37 +8,21 @@ from collections.abc import Sequence
 import numpy as np
 
 from .._array import Array, Namespace, accumulator_dtype, device_of
+from .._providers import largest
 from .._static import table
 from ..fft_tools._dft import along
 
 __all__ = ["argmax", "lags", "peak_within", "take_at"]
 
-_SMALL = 4096  # values of a map that one thread block of a GPU goes through at once
-
 
 def argmax(values: Array, *, xp: Namespace) -> Array:
-    """Return the index (batch, ndim) of the largest element of each map (batch, n_1, ..., n_k).
-
-    Row maxima first, then the row: a batched argmax over whole maps is one thread block per map on a GPU.
-    """
-    batch, shape = values.shape[0], values.shape[1:]
-    if math.prod(shape) <= _SMALL:
-        best = xp.argmax(xp.reshape(values, (batch, -1)), axis=-1)
-        index = []
-        within = shape
-    else:
-        rows = xp.reshape(values, (batch, -1, shape[-1]))
-        best = xp.argmax(xp.max(rows, axis=-1), axis=-1)
-        first = xp.arange(batch, dtype=best.dtype, device=device_of(best)) * rows.shape[1]
-        row = xp.take(xp.reshape(rows, (-1, shape[-1])), first + best, axis=0)
-        index = [xp.argmax(row, axis=-1)]
-        within = shape[:-1]
-    for n in within[:0:-1]:
+    """Return the index (batch, ndim) of the largest element of each map (batch, n_1, ..., n_k)."""
+    best = largest(values, xp=xp)
+    index = []
+    for n in values.shape[:1:-1]:
         index.append(best % n)
         best = best // n
-    if within:
-        index.append(best)
-    return xp.stack(index[::-1], axis=-1)
+    return xp.stack([best, *index[::-1]], axis=-1)
 
 
 def take_at(values: Array, index: Array, *, xp: Namespace) -> Array:
@@ -52,24 +36,33 @@ def take_at(values: Array, index: Array, *, xp: Namespace) -> Array:
 
 def lags(index: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
     """Turn indices of a correlation map into signed lags (accumulator dtype) in [-n/2, n/2)."""
-    n = table(np.asarray, tuple(shape), dtype=index.dtype, like=index, xp=xp)
-    lag = xp.where(2 * index >= n, index - n, index)
+    n, half = (table(_sizes, tuple(shape), part, dtype=index.dtype, like=index, xp=xp) for part in (1, 2))
+    lag = (index + half) % n - half
     return xp.astype(lag, accumulator_dtype(index, xp=xp))
 
 
-def peak_within(values: Array, limits: Sequence[float], *, xp: Namespace) -> tuple[Array, Array]:
-    """Return the lag (batch, ndim) of the maximum of periodic maps, and whether it is at the limits of the search.
+def _sizes(shape: tuple[int, ...], part: int) -> np.ndarray:
+    return np.floor_divide(shape, part)
+
+
+def peak_within(values: Array, limits: Sequence[float], *, xp: Namespace) -> tuple[Array, Array, Array | None]:
+    """Return index and lag (batch, ndim) of the maximum of periodic maps, and whether it is at the limits.
 
     The search goes one pixel beyond the nearest whole pixel: the peak of a shift just inside the limit may lie there.
+    None: the limits are beyond the map.
     """
     shape = tuple(values.shape[1:])
     reach = [math.floor(limit + 0.5) + 1 for limit in limits]
+    unlimited = all(2 * k + 1 >= size for size, k in zip(shape, reach, strict=True))
     for axis, (size, k) in enumerate(zip(shape, reach, strict=True)):
         if 2 * k + 1 < size:
             lag = xp.arange(size, dtype=xp.int64, device=device_of(values))
             near = xp.reshape((lag <= k) | (lag >= size - k), along(n=size, axis=axis, ndim=len(shape)))
             values = xp.where(near, values, xp.full_like(values, -math.inf))
-    lag = lags(argmax(values, xp=xp), shape, xp=xp)
+    index = argmax(values, xp=xp)
+    lag = lags(index, shape, xp=xp)
+    if unlimited:
+        return index, lag, None
     edge = tuple(k if 2 * k + 1 < size else math.inf for size, k in zip(shape, reach, strict=True))
     edges = table(np.asarray, edge, dtype=lag.dtype, like=lag, xp=xp)
-    return lag, xp.any(abs(lag) >= edges, axis=-1)
+    return index, lag, xp.any(abs(lag) >= edges, axis=-1)

@@ -13,28 +13,19 @@ from ..fft_tools._modes import mode_sums, moment_columns
 from ._linalg import inverse
 from .problem import Options, column
 from .spectrum import power
+from .subpixel import Peak
+from .transformed import Transformed
 
-__all__ = ["Fit", "Peak", "Spectra", "fit_at"]
-
-
-class Peak(NamedTuple):
-    """Maximum of C: offset, last step, N C and -N times the Hessian of C there."""
-
-    offset: Array
-    step: Array
-    value: Array
-    hessian: Array
+__all__ = ["Fit", "Pair", "fit_at"]
 
 
-class Spectra(NamedTuple):
-    """Transforms of both images, (batch, modes...), where they are needed, and their cross-power."""
+class Pair(NamedTuple):
+    """Two images, transformed, and their cross-power."""
 
-    reference: Array | None
-    moving: Array | None
+    reference: Transformed
+    moving: Transformed
     cross: Array
     shape: tuple[int, ...]
-    squares: tuple[Array, ...]
-    """N times the sum of squares of each image, (batch,): the sum of its power over all modes."""
 
 
 class Fit(NamedTuple):
@@ -42,45 +33,42 @@ class Fit(NamedTuple):
 
     covariance: Array
     scale: Array
-    chi2: Array
+    chi2: Array | None
+    """None where the level of the noise was estimated: that makes it the degrees of freedom."""
 
 
-def fit_at(
-    spectra: Spectra,
-    errors: tuple[Array | None, Array | None],
-    peak: Peak,
-    weights: Array | None,
-    dof: int,
-    options: Options,
-    *,
-    xp: Namespace,
-) -> Fit:
+def fit_at(pair: Pair, peak: Peak, weights: Array | None, dof: int, options: Options, *, xp: Namespace) -> Fit:
     """Return covariance, gain and chi2 at the offset, for the normalised images."""
-    n = math.prod(spectra.shape)
-    rr, mm = spectra.squares
-    cross = peak.value if weights is None else _value(spectra, peak.offset, xp=xp)
-    p_r = xp.zeros_like(cross) if errors[0] is None else n * errors[0] ** 2
-    signal = rr - n * p_r
+    n, (r, m) = math.prod(pair.shape), (pair.reference, pair.moving)
+    errors = (r.err, m.err)
+    value = peak.value if weights is None else _value(pair, peak.offset, xp=xp)
+    rr, cross, mm = r.square, value, m.square
+    if r.level is not None and m.level is not None:
+        rr, cross, mm = rr + r.level**2, cross + r.level * m.level, mm + m.level**2
+    p_r = None if errors[0] is None else n * errors[0] ** 2
+    signal = rr if p_r is None else rr - n * p_r
     scale = xp.ones_like(cross)
     if options.fit_scale:
-        scale = cross / xp.where(signal > 0, signal, xp.ones_like(signal))
-    # differences of large sums: rounding may take them below zero
-    square = xp.maximum(mm - 2 * scale * cross + scale**2 * rr, 0.0) / n
-    # too few pixels are reported as such, not as a division by zero
-    found = square / max(dof, 1)
-    known = errors[1] is not None
-    unit = found if errors[1] is None else errors[1] ** 2 + scale**2 * p_r / n
-    p_m = xp.maximum(n * unit - scale**2 * p_r, 0.0)
+        scale = cross / xp.where(signal > 0, signal, 1.0)
+    # differences of large sums: rounding may take them below zero, and too few pixels are reported as such
+    found = xp.maximum(mm - scale * (2 * cross - scale * rr), 0.0) / (n * max(dof, 1))
+    known = None if errors[1] is None else errors[1] ** 2 + (0 if p_r is None else scale**2 * p_r / n)
+    p_m = n * (found if known is None else known)
+    if p_r is not None:
+        p_m = xp.maximum(p_m - scale**2 * p_r, 0.0)
     if options.correlated:
         # the residuals give the shape of the noise, the given errors its level
-        level = unit / xp.where(found > 0, found, xp.ones_like(found)) if known else n / max(dof, 1)
-        j = _empirical(spectra, peak.offset, weights, xp=xp) * xp.reshape(level + 0 * found, (-1, 1, 1))
+        level = n / max(dof, 1) if known is None else (known / xp.where(found > 0, found, 1.0))[:, None, None]
+        j = _empirical(pair, peak.offset, weights, xp=xp) * level
+    elif p_r is not None:
+        j = _known_white(pair, weights, p_r, p_m, xp=xp)
     else:
-        j = _white(spectra, weights, p_r, p_m, scale, (rr, cross, peak.hessian), errors, xp=xp)
+        j = r.slopes * p_m[:, None, None]
+        if known is None:
+            j = j - _white_in_both(r, value, peak.hessian, p_m, scale, xp=xp)
     h = inverse(peak.hessian, xp=xp)
     covariance = xp.matmul(xp.matmul(h, j), h)
-    chi2 = square / unit if known else dof + 0 * square
-    return Fit(covariance, scale, chi2)
+    return Fit(covariance, scale, None if errors[1] is None else max(dof, 1) * found / known)
 
 
 def _moments(values: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
@@ -88,59 +76,42 @@ def _moments(values: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
     return slopes_and_bends(contract(values, moment_columns(shape, values, xp=xp), xp=xp), xp=xp)[1]
 
 
-def _empirical(spectra: Spectra, offset: Array, weights: Array | None, *, xp: Namespace) -> Array:
+def _empirical(pair: Pair, offset: Array, weights: Array | None, *, xp: Namespace) -> Array:
     """Return J from the scatter of the modes themselves: E[Im(X e)^2] is half of what each pair of modes adds.
 
     It holds for noise of any spectrum in either image: |R|^2 |M|^2 - Re(X e)^2 = Im(X e)^2.
     """
-    aligned = xp.imag(fourier_translate(spectra.cross, -offset, spectra.shape, xp=xp))
+    aligned = xp.imag(fourier_translate(pair.cross, -offset, pair.shape, xp=xp))
     if weights is not None:
         aligned = aligned * weights
-    return 2 * _moments(aligned * aligned, spectra.shape, xp=xp)
+    return 2 * _moments(aligned * aligned, pair.shape, xp=xp)
 
 
-def _white(
-    spectra: Spectra,
-    weights: Array | None,
-    p_r: Array,
-    p_m: Array,
-    scale: Array,
-    sums: tuple[Array, Array, Array],
-    errors: tuple[Array | None, Array | None],
-    *,
-    xp: Namespace,
-) -> Array:
-    """Return J for white noise of powers P_r and P_m per mode; with no error given the two are told apart first."""
-    r = power(spectra.reference, xp=xp)
-    if errors[0] is not None:
-        lay = functools.partial(column, like=r, xp=xp)
-        j = r * lay(p_m) + power(spectra.moving, xp=xp) * lay(p_r) - lay(p_r * p_m)
-        return _moments(j if weights is None else j * weights * weights, spectra.shape, xp=xp)
-    slopes = _moments(r, spectra.shape, xp=xp)
-    j = slopes * p_m[:, None, None]
-    if errors[1] is not None:
-        return j
-    modes = mode_sums(spectra.shape, p_m, xp=xp)
-    # flat images have no gain
-    gain = xp.where(scale == 0, xp.ones_like(scale), scale)
-    p_r = _reference_noise(slopes, modes, *sums, p_m / gain**2, math.prod(spectra.shape), xp=xp)
-    return j - modes * (gain * p_r)[:, None, None] ** 2
+def _known_white(pair: Pair, weights: Array | None, p_r: Array, p_m: Array, *, xp: Namespace) -> Array:
+    """Return J for white noise of known powers P_r and P_m per mode."""
+    r = power(pair.reference.spectrum, xp=xp)
+    lay = functools.partial(column, like=r, xp=xp)
+    j = r * lay(p_m) + power(pair.moving.spectrum, xp=xp) * lay(p_r) - lay(p_r * p_m)
+    return _moments(j if weights is None else j * weights * weights, pair.shape, xp=xp)
 
 
-def _reference_noise(
-    slopes: Array, modes: Array, rr: Array, cross: Array, hessian: Array, most: Array, n: int, *, xp: Namespace
-) -> Array:
-    """Return the power of white noise in the reference that makes its spectrum agree with the cross-spectrum.
+def _white_in_both(r: Transformed, value: Array, hessian: Array, p_m: Array, scale: Array, *, xp: Namespace) -> Array:
+    r"""Return what to take off :math:`P_m \sum |R|^2 (2\pi\nu)(2\pi\nu)^T` as the reference holds part of the noise.
 
-    The curvature of C holds no noise power, that of the autocorrelation of the reference does; so do their values.
+    Its power P_r makes the spectrum of the reference agree with the cross-spectrum: the curvature and the value of C
+    hold no noise power, those of the autocorrelation of the reference do.
     """
-    g, k, h = (xp.linalg.trace(a) for a in (slopes, modes, hessian))
-    below = n * h - k * cross
-    p = (h * rr - g * cross) / xp.where(below < 0, below, -xp.ones_like(below))
-    return xp.where(below < 0, xp.minimum(xp.maximum(p, 0.0), most), xp.zeros_like(p))
+    # flat images have no gain
+    gain = xp.where(scale == 0, 1.0, scale)
+    modes = mode_sums(r.shape, p_m, xp=xp)
+    g, h, k = (xp.linalg.trace(a) for a in (r.slopes, hessian, modes))
+    above = k * value - math.prod(r.shape) * h
+    p = (g * value - h * r.square) / xp.where(above > 0, above, math.inf)
+    both = gain * xp.minimum(xp.maximum(p, 0.0), p_m / (gain * gain))
+    return modes * (both * both)[:, None, None]
 
 
-def _value(spectra: Spectra, offset: Array, *, xp: Namespace) -> Array:
+def _value(pair: Pair, offset: Array, *, xp: Namespace) -> Array:
     """Return N C at the offset, without weights."""
-    table = contract(spectra.cross, dft_basis(spectra.shape, offset[..., None], xp=xp), xp=xp)
+    table = contract(pair.cross, dft_basis(pair.shape, offset[..., None], xp=xp), xp=xp)
     return xp.reshape(xp.real(table), (-1,))

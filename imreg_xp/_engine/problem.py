@@ -6,7 +6,16 @@ from typing import Any, NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype
 
-__all__ = ["Norm", "Options", "Side", "column", "inner", "normalised", "over_image", "precision"]
+__all__ = [
+    "Norm",
+    "Options",
+    "Side",
+    "column",
+    "inner",
+    "normalised",
+    "over_image",
+    "precision",
+]
 
 
 class Options(NamedTuple):
@@ -31,6 +40,8 @@ class Side(NamedTuple):
     err: Any
     masked: bool = False
     """A mask or an error map was given: some pixels count less than others whatever their values are."""
+    mean: Array | None = None
+    """The mean of each image (batch,), where it is known."""
 
     @property
     def ndim(self) -> int:
@@ -54,7 +65,7 @@ def over_image(x: Array) -> tuple[int, ...]:
 
 def column(a: Array, like: Array, *, xp: Namespace) -> Array:
     """Lay per-item numbers (batch,) over images, in their dtype."""
-    return xp.astype(xp.reshape(a, (-1,) + (1,) * (like.ndim - 1)), like.dtype)
+    return xp.astype(xp.reshape(a, (-1,) + (1,) * (like.ndim - 1)), like.dtype, copy=False)
 
 
 def inner(a: Array, b: Array, acc: Any, *, xp: Namespace) -> Array:

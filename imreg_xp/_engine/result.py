@@ -64,7 +64,7 @@ def finish(
     covariance: Array,
     *,
     scale: Array,
-    background: Array,
+    background: Array | None,
     chi2: Array,
     dof: Array,
     overlap: Array,
@@ -76,25 +76,27 @@ def finish(
 ) -> Registration:
     """Bring the fit of normalised images to the units of the images, and failed items to NaN and their flags.
 
-    `offset` is how far `moving` lies from the reference, `step` the last correction of it.
+    `offset` is how far `moving` lies from the reference, `step` the last correction of it. `background` None: there is
+    none between the normalised images. `limits` that are empty and flags that are left out cannot be met.
     """
     variance = xp.linalg.diagonal(covariance)
-    ok = xp.all(variance >= 0, axis=-1) & xp.isfinite(scale + xp.sum(variance, axis=-1))
-    error = xp.sqrt(xp.maximum(variance, 0.0))
+    error = xp.sqrt(xp.where(variance >= 0, variance, math.nan))
+    fits = xp.isfinite(scale + xp.sum(error, axis=-1))
     still_moving = xp.any(abs(step) > xp.maximum(_STEP_IN_ERRORS * error, _STEP), axis=-1)
-    far = table(np.asarray, tuple(limits), dtype=offset.dtype, like=offset, xp=xp)
-    few = flags[Status.TOO_FEW_VALID]
+    status = xp.astype(flags[Status.NOT_CONVERGED] | still_moving | ~fits, xp.int32)
+    if limits:
+        far = table(np.asarray, tuple(limits), dtype=offset.dtype, like=offset, xp=xp)
+        border = flags[Status.SEARCH_BORDER] | xp.any(abs(offset) > far, axis=-1)
+        status = status + Status.SEARCH_BORDER.value * xp.astype(border, xp.int32)
     # no pixels are no flat image, and what cannot be aligned at all says that alone
-    flat = flags[Status.FLAT_IMAGE] & ~few
-    raised = {
-        Status.NOT_CONVERGED: flags[Status.NOT_CONVERGED] | still_moving | ~ok,
-        Status.SEARCH_BORDER: flags[Status.SEARCH_BORDER] | xp.any(abs(offset) > far, axis=-1),
-    }
-    fitted = sum(flag.value * xp.astype(where, xp.int32) for flag, where in raised.items())
-    status = xp.where(few, Status.TOO_FEW_VALID.value, xp.where(flat, Status.FLAT_IMAGE.value, fitted))
+    for flag in (Status.FLAT_IMAGE, Status.TOO_FEW_VALID):
+        if flag in flags:
+            status = xp.where(flags[flag], flag.value, status)
     mean_r, top_r, mean_m, top_m = norms[0].mean, norms[0].top, norms[1].mean, norms[1].top
     scale = scale * top_m / top_r
-    level = mean_m + top_m * background - scale * mean_r
+    level = mean_m - scale * mean_r
+    if background is not None:
+        level = level + top_m * background
     numbers = [-offset, error, covariance, scale, level, chi2, dof, overlap]
     return Registration._make([*_only_good(numbers, status, dtype, xp=xp), status])
 
@@ -102,7 +104,8 @@ def finish(
 def _only_good(numbers: list[Array], status: Array, dtype: Any, *, xp: Namespace) -> list[Array]:
     """Return per-item numbers (batch, ...) in `dtype`, NaN where the status is not 0: all of them at once."""
     batch = status.shape[0]
-    flat = [xp.broadcast_to(xp.reshape(x, (x.shape[0], -1)), (batch, math.prod(x.shape[1:]))) for x in numbers]
+    flat = [xp.reshape(x, (x.shape[0], -1)) for x in numbers]
+    flat = [x if x.shape[0] == batch else xp.broadcast_to(x, (batch, x.shape[1])) for x in flat]
     packed = xp.concat(flat, axis=1)
     packed = xp.astype(xp.where((status == 0)[:, None], packed, math.nan), dtype)
     parts, start = [], 0

@@ -12,60 +12,20 @@ of the field.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .._array import Array, Namespace
-from ..fft_tools._dft import (
-    contract,
-    fourier_translate,
-    rfft,
-    slopes_and_bends,
-    taylor_sums,
-)
+from ..fft_tools._dft import contract, rfft, slopes_and_bends, taylor_sums
 from ..fft_tools._modes import taylor_columns
 from ._linalg import inverse, symmetric
-from .extend import Field, sample, single, slopes_of
+from .extend import single, slopes_of
+from .frozen import Frozen, Level, gain_and_background, model
 from .problem import Options, column, inner, over_image
 
-__all__ = [
-    "Frozen",
-    "Level",
-    "Score",
-    "after_step",
-    "attenuated",
-    "gain_and_background",
-    "model",
-    "orthogonal_slopes",
-    "root",
-    "score",
-]
+__all__ = ["Score", "after_step", "orthogonal_slopes", "root", "score"]
 
 _ORDERS = 16  # of Taylor series: to rounding of single precision within 1.5 pixels, (pi x)^j / j! has died out
 _REACH = 1.5
-
-
-class Frozen(NamedTuple):
-    """What does not move while the offset is refined."""
-
-    field: Field
-    gains: Array
-    """Transfer function of h on the modes of the field."""
-    filtered: bool
-    """It is not 1 for all."""
-    moving: Array
-    weight: Array
-    box: list[Array] | None
-    """Sides (batch,) of the box of pixels with a weight; None: they are not known to be a box."""
-    total: Array
-    """Sum of w."""
-    data: Array
-    """Sum of w m."""
-    attenuation: Array
-    """Gain over the gain by least squares, which noise in the reference lowers."""
-    unit: Array | None
-    """Variance of a pixel of weight 1; None: not known."""
-    binary: bool
-    """All weights are 0 or 1."""
 
 
 class Score(NamedTuple):
@@ -92,53 +52,6 @@ class Score(NamedTuple):
     """sum_x w q_i q_j with that taken off, (batch, ndim, ndim)."""
     slope_spectra: list[Array]
     """Spectra of w q_i with that taken off."""
-
-
-class Level(NamedTuple):
-    """Gain and background of `moving` at one offset, w times the model, and the sums of that times 1 and the model."""
-
-    scale: Array
-    background: Array
-    weighted: Array
-    total: Array
-    square: Array
-
-
-def model(field: Field, offset: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Array, Array]:
-    """Return the spectrum and the map of r(x - offset)."""
-    spectrum = fourier_translate(field.spectrum, offset, field.grid, xp=xp)
-    return spectrum, sample(spectrum, field.grid, shape, xp=xp)
-
-
-def gain_and_background(value: Array, frozen: Frozen, options: Options, *, xp: Namespace) -> Level:
-    """Fit gain and background by weighted least squares at one offset; `value` is the model there."""
-    acc = frozen.total.dtype
-    weighted = frozen.weight * value
-    n = _safe(frozen.total, xp=xp)
-    t = xp.sum(weighted, axis=over_image(weighted), dtype=acc)
-    scale = xp.ones_like(t)
-    square = inner(weighted, value, acc, xp=xp)
-    if options.fit_scale:
-        variance = square
-        covariance = inner(weighted, frozen.moving, acc, xp=xp)
-        if options.fit_background:
-            variance = variance - t * t / n
-            covariance = covariance - t * frozen.data / n
-        scale = covariance / _safe(variance, xp=xp)
-    return attenuated(Level(scale, xp.zeros_like(t), weighted, t, square), frozen, options, xp=xp)
-
-
-def attenuated(level: Level, frozen: Frozen, options: Options, *, xp: Namespace) -> Level:
-    """Return the gain by least squares times what noise in the reference lowers it by, and the background with it."""
-    scale = level.scale * frozen.attenuation
-    background = level.background
-    if options.fit_background:
-        background = (frozen.data - scale * level.total) / _safe(frozen.total, xp=xp)
-    return level._replace(scale=scale, background=background)
-
-
-def _safe(x: Array, *, xp: Namespace) -> Array:
-    return xp.where(x > 0, x, xp.ones_like(x))
 
 
 def root(frozen: Frozen, offset: Array, moved: Array, level: Level, *, steps: int, xp: Namespace) -> Array:
@@ -174,8 +87,7 @@ def root(frozen: Frozen, offset: Array, moved: Array, level: Level, *, steps: in
 
 def _series(product: Array, grid: Sequence[int], orders: int, *, xp: Namespace) -> Array:
     """Return the Taylor series (batch, orders, ...) at lag 0 of the correlation with this cross-spectrum."""
-    columns = [column[None, ...] for column in taylor_columns(grid, orders, product, xp=xp)]
-    return xp.real(contract(product, columns, xp=xp))
+    return xp.real(contract(product, taylor_columns(grid, orders, product, xp=xp), xp=xp))
 
 
 def _newton(d: Array, plain: Array, u: Array, *, xp: Namespace) -> tuple[Array, Array]:
@@ -204,13 +116,7 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
     weighted = [w * q for q in slopes]
     u = xp.stack([inner(q, left, acc, xp=xp) for q in slopes], axis=-1)
     shares, mixed = _shares(weighted, level, value, frozen.total, options, xp=xp)
-    normal = symmetric(
-        [
-            [inner(a, q, acc, xp=xp) - xp.sum(s * m, axis=-1) for q, m in zip(slopes, mixed, strict=True)]
-            for a, s in zip(weighted, shares, strict=True)
-        ],
-        xp=xp,
-    )
+    normal = _normal(weighted, slopes, shares, mixed, acc, xp=xp)
     nuisance = [single(level.weighted, xp=xp)] * options.fit_scale + [w] * options.fit_background
     spectra = [rfft(a, ndim, xp=xp) for a in _without(weighted, nuisance, shares, xp=xp)]
     rest = rfft(left, ndim, xp=xp)
@@ -244,6 +150,17 @@ def after_step(residual: Array, spectra: list[Array], scale: Array, step: Array,
     for axis, a in enumerate(spectra):
         residual = residual + column(scale * step[:, axis], a, xp=xp) * a
     return residual
+
+
+def _normal(
+    weighted: list[Array], slopes: list[Array], shares: list[Array], mixed: list[Array], acc: Any, *, xp: Namespace
+) -> Array:
+    """Return sum_x w q_i q_j less what gain and background explain of it."""
+    rows = [
+        [inner(a, q, acc, xp=xp) - xp.sum(s * m, axis=-1) for q, m in zip(slopes, mixed, strict=True)]
+        for a, s in zip(weighted, shares, strict=True)
+    ]
+    return symmetric(rows, xp=xp)
 
 
 def _derivative(

@@ -32,7 +32,6 @@ __all__ = [
     "sampled_spectrum",
     "smooth",
     "spread",
-    "step_length",
     "weights_from_all_powers",
     "white_floor",
     "wiener",
@@ -232,12 +231,6 @@ def folded_power(signal: Array, modes: Array, ndim: int, *, xp: Namespace) -> Ar
     slope = xp.minimum(_mean((x - x0) * (y - y0), w, xp=xp) / _safe(_mean((x - x0) ** 2, w, xp=xp), xp=xp), 0.0)
     power = xp.exp(y0 + slope * (xp.log(xp.maximum(1 - nu, 0.05)) - x0))
     return xp.where(xp.sum(w, axis=1, keepdims=True) > 0, power, xp.zeros_like(power))
-
-
-def step_length(rings: Rings, gains: Array, ndim: int, *, xp: Namespace) -> Array:
-    """Return the sum of slopes times filtered slopes over that of filtered slopes squared, (batch,)."""
-    square = rings.modes * rings.reference * _ring_frequencies(gains.shape[1], ndim, gains, xp=xp) ** 2
-    return xp.sum(square * gains, axis=1) / _safe(xp.sum(square * gains**2, axis=1), xp=xp)
 
 
 def weights_from_all_powers(rings: Rings, gain: Array, noise: tuple[Array, Array], *, xp: Namespace) -> Array:

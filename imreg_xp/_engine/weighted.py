@@ -10,21 +10,11 @@ from ..fft_tools._dft import rfft
 from ._linalg import inverse, symmetric
 from .coarse import bin_down, block_mean, search
 from .extend import Field, box_sides, footprint, make_field, padded, roll, single, soft_window
+from .frozen import Frozen, Level, attenuated, gain_and_background, model
 from .noise import pairs_in_box, pairs_of, score_covariance
 from .problem import Norm, Options, Side, column, inner, normalised, over_image, precision
 from .result import Registration, Status, finish
-from .score import (
-    Frozen,
-    Level,
-    Score,
-    after_step,
-    attenuated,
-    gain_and_background,
-    model,
-    orthogonal_slopes,
-    root,
-    score,
-)
+from .score import Score, after_step, orthogonal_slopes, root, score
 from .spectrum import Rings, attenuation, ml_weights, power, radial_mean, sampled_spectrum, spread
 
 __all__ = ["solve"]

@@ -14,9 +14,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .._array import Array, Namespace, complex_dtype
+from .._array import Array, Namespace, complex_dtype, is_kind
 from .._static import table
-from ._modes import entries, falling, frequencies, frequency, moving_modes, nyquist, order_columns, taylor_columns
+from ._modes import entries, falling, frequencies, frequency, moving_modes, nyquist, order_columns
 
 __all__ = [
     "along",
@@ -30,7 +30,6 @@ __all__ = [
     "phasor",
     "rfft",
     "slopes_and_bends",
-    "taylor_basis",
     "taylor_sums",
     "translate_real_part",
 ]
@@ -91,18 +90,6 @@ def dft_basis(
     return columns
 
 
-def taylor_basis(shape: Sequence[int], at: Array, orders: int, *, xp: Namespace) -> list[Array]:
-    r"""Return per axis the columns (batch, modes, orders) of the Taylor coefficients at one point (batch, ndim).
-
-    Column j is :math:`(2\pi i\nu)^j e^{2\pi i\nu x} / j!`, with the weights of the half axis.
-    """
-    last = len(shape) - 1
-    return [
-        column * _waves(n, axis == last, at[:, axis, None], 1, xp=xp)
-        for axis, (n, column) in enumerate(zip(shape, taylor_columns(shape, orders, at, xp=xp), strict=True))
-    ]
-
-
 def taylor_sums(series: Array, x: Array, *, xp: Namespace) -> Array:
     """Return values and derivatives (batch, 3, ..., 3) of Taylor series (batch, orders, ...) at x (batch, ndim)."""
     factor, power = (
@@ -139,7 +126,7 @@ def phasor(nu: Array, x: Array, sign: float, *, odd: Array | None = None, xp: Na
     return xp.astype(xp.cos(angle), cdtype) + xp.astype(sine, cdtype) * 1j
 
 
-def contract(spectrum: Array, columns: Sequence[Array], *, xp: Namespace) -> Array:
+def contract(spectrum: Array, columns: Sequence[Array], *, dtype: object = None, xp: Namespace) -> Array:
     r"""Apply one column matrix per image axis.
 
     .. math:: T_{a_1\dots a_k} = \sum_{\nu_1\dots\nu_k} S_{\nu_1\dots\nu_k} \prod_i E^{(i)}_{\nu_i a_i}
@@ -149,24 +136,28 @@ def contract(spectrum: Array, columns: Sequence[Array], *, xp: Namespace) -> Arr
     spectrum
         (batch, modes_1, ..., modes_k)
     columns
-        k arrays (batch or 1, modes_i, K_i), cast to the dtype of `spectrum` for the long sums and summed over the
-        remaining axes in their own.
+        k arrays (batch or 1, modes_i, K_i); the last is cast to the dtype of `spectrum` for the long sums.
+    dtype
+        That of the sums over the remaining axes and of the result; the dtype of the last columns unless given.
 
     Returns
     -------
-    (batch, K_1, ..., K_k) in the dtype of `columns`.
+    (batch, K_1, ..., K_k).
     """
     modes = spectrum.shape[1:]
     last = columns[-1]
+    dtype = last.dtype if dtype is None else dtype
     flat = xp.reshape(spectrum, (spectrum.shape[0], math.prod(modes[:-1]), modes[-1]))
-    if xp.isdtype(spectrum.dtype, "complex floating") or not xp.isdtype(last.dtype, "complex floating"):
-        t = xp.astype(xp.matmul(flat, xp.astype(last, spectrum.dtype, copy=False)), last.dtype, copy=False)
+    if spectrum.dtype == last.dtype or not _real_times_complex(spectrum, last, xp=xp):
+        t = xp.astype(xp.matmul(flat, xp.astype(last, spectrum.dtype, copy=False)), dtype, copy=False)
     else:
         # a real spectrum times complex columns: a quarter of the work
         parts = xp.concat([xp.real(last), xp.imag(last)], axis=-1)
         t = xp.astype(xp.matmul(flat, xp.astype(parts, spectrum.dtype)), last.dtype)
         k = last.shape[-1]
         t = t[..., :k] + 1j * t[..., k:]
+    if len(modes) == 2:
+        return xp.matmul(xp.matrix_transpose(columns[0]), t)
     batch, sizes = t.shape[0], [last.shape[-1]]
     for axis in range(len(modes) - 2, -1, -1):
         column = xp.matrix_transpose(columns[axis])
@@ -176,6 +167,11 @@ def contract(spectrum: Array, columns: Sequence[Array], *, xp: Namespace) -> Arr
         batch = t.shape[0]
         sizes.insert(0, column.shape[-2])
     return xp.reshape(t, (batch, *sizes))
+
+
+def _real_times_complex(a: Array, b: Array, *, xp: Namespace) -> bool:
+    kinds = [is_kind(x.dtype, "complex floating", xp=xp) for x in (a, b)]
+    return kinds == [False, True]
 
 
 def fourier_translate(spectrum: Array, offset: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
@@ -229,9 +225,8 @@ def slopes_and_bends(values: Array, *, xp: Namespace) -> tuple[Array, Array]:
     """Pick all first (batch, ndim) and second derivatives (batch, ndim, ndim) from a table of 3 orders per axis."""
     ndim = values.ndim - 1
     flat = xp.reshape(values, (values.shape[0], 3**ndim))
-    first, second = (table(entries, ndim, order, dtype=xp.int64, like=values, xp=xp) for order in (1, 2))
-    bends = xp.take(flat, second, axis=1)
-    return xp.take(flat, first, axis=1), xp.reshape(bends, (-1, ndim, ndim))
+    both = xp.take(flat, table(entries, ndim, dtype=xp.int64, like=values, xp=xp), axis=1)
+    return both[:, :ndim], xp.reshape(both[:, ndim:], (-1, ndim, ndim))
 
 
 def part(x: Array, axis: int, start: int | None, stop: int | None) -> Array:

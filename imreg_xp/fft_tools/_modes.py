@@ -21,6 +21,7 @@ __all__ = [
     "frequencies",
     "frequency",
     "half_weights",
+    "interpolation_table",
     "mode_sums",
     "moment_columns",
     "moving_modes",
@@ -59,17 +60,30 @@ def _orders(n: int, half: bool, orders: int, sign: int, cosine: bool) -> np.ndar
     return ((sign * 1j * omega[:, None]) ** np.arange(orders) * weight[:, None])[..., None]
 
 
-def _taylor(n: int, half: bool, orders: int) -> np.ndarray:
-    """(modes, orders): (2 pi i nu)^order / order!, with the weights of the half axis."""
+def _powers(n: int, half: bool, orders: int) -> np.ndarray:
+    """(modes, orders): (2 pi i nu)^order / order!."""
     steps = _angular(n, half)[:, None] * 1j / np.arange(1, orders)
-    series = np.cumprod(np.concatenate([np.ones((len(steps), 1)), steps], axis=1), axis=1)
-    return series * (_multiplicity(n)[:, None] if half else 1.0)
+    return np.cumprod(np.concatenate([np.ones((len(steps), 1)), steps], axis=1), axis=1)
 
 
-def _moments(n: int, half: bool) -> np.ndarray:
-    """(1, modes, 3): 1, omega and omega^2 with the weights of the half axis."""
+def _taylor(n: int, half: bool, orders: int) -> np.ndarray:
+    """(1, modes, orders): (2 pi i nu)^order / order!, with the weights of the half axis."""
+    return (_powers(n, half, orders) * (_multiplicity(n)[:, None] if half else 1.0))[None]
+
+
+def _interpolation(n: int, orders: int, orders_first: bool) -> np.ndarray:
+    """(2 n, orders) or (orders, 2 n): Taylor coefficients at x of what interpolates a 1 at pixel 0, for two periods."""
+    series = _powers(n, True, orders)
+    period = np.fft.irfft(series, n, axis=0)
+    both = np.concatenate([period, period])
+    return np.transpose(both) if orders_first else both
+
+
+def _moments(n: int, half: bool, twice: bool) -> np.ndarray:
+    """(1, modes, 3): 1, omega and omega^2 with the weights of the half axis, each `twice` if need be."""
     columns = _angular(n, half)[:, None] ** np.arange(3)
-    return (columns * (_multiplicity(n)[:, None] if half else 1.0))[None]
+    columns = columns * (_multiplicity(n)[:, None] if half else 1.0)
+    return (np.repeat(columns, 2, axis=0) if twice else columns)[None]
 
 
 def _sums(shape: tuple[int, ...]) -> np.ndarray:
@@ -116,16 +130,28 @@ def order_columns(
     return table(_orders, n, half, orders, -1 if conjugate else 1, cosine, dtype=dtype, like=like, xp=xp)
 
 
+def interpolation_table(n: int, orders: int, dtype: object, like: Array, *, orders_first: bool, xp: Namespace) -> Array:
+    r"""Return the Taylor coefficients, (2 n, orders) or (orders, 2 n), of the interpolant of a single sample.
+
+    Those at x from 0 to 2 n - 1 of a 1 at pixel 0, :math:`\frac{1}{n} \sum_\nu (2\pi i\nu)^j e^{2\pi i\nu x} / j!`; the
+    second period is there so that x may be a difference of indices plus n.
+    """
+    return table(_interpolation, n, orders, orders_first, dtype=dtype, like=like, xp=xp)
+
+
 def taylor_columns(shape: Sequence[int], orders: int, like: Array, *, xp: Namespace) -> list[Array]:
-    r"""Return per axis (modes, orders): :math:`(2\pi i\nu)^j / j!`, with the weights of the half axis."""
+    r"""Return per axis (1, modes, orders): :math:`(2\pi i\nu)^j / j!`, with the weights of the half axis."""
     dtype = complex_dtype(accumulator_dtype(like, xp=xp), xp=xp)
     return [table(_taylor, *axis, orders, dtype=dtype, like=like, xp=xp) for axis in _axes(shape)]
 
 
-def moment_columns(shape: Sequence[int], like: Array, *, xp: Namespace) -> list[Array]:
-    r"""Return per axis (1, modes, 3): powers 0, 1 and 2 of :math:`2\pi\nu`, with the weights of the half axis."""
+def moment_columns(shape: Sequence[int], like: Array, *, parts: bool = False, xp: Namespace) -> list[Array]:
+    r"""Return per axis (1, modes, 3): powers 0, 1 and 2 of :math:`2\pi\nu`, with the weights of the half axis.
+
+    With `parts` for modes whose real and imaginary parts lie in turn along the half axis.
+    """
     dtype = accumulator_dtype(like, xp=xp)
-    return [table(_moments, *axis, dtype=dtype, like=like, xp=xp) for axis in _axes(shape)]
+    return [table(_moments, n, half, parts and half, dtype=dtype, like=like, xp=xp) for n, half in _axes(shape)]
 
 
 def mode_sums(shape: Sequence[int], like: Array, *, xp: Namespace) -> Array:
@@ -133,10 +159,10 @@ def mode_sums(shape: Sequence[int], like: Array, *, xp: Namespace) -> Array:
     return table(_sums, tuple(shape), dtype=accumulator_dtype(like, xp=xp), like=like, xp=xp)
 
 
-def entries(ndim: int, order: int) -> np.ndarray:
-    """Return where a flat table of 3 orders per axis holds the derivatives of `order` 1 or 2, on the host."""
+def entries(ndim: int) -> np.ndarray:
+    """Return where a flat table of 3 orders per axis holds the first, then the second derivatives, on the host."""
     unit = 3 ** np.arange(ndim - 1, -1, -1)
-    return unit if order == 1 else np.add.outer(unit, unit).ravel()
+    return np.concatenate([unit, np.add.outer(unit, unit).ravel()])
 
 
 def falling(orders: int, which: str) -> np.ndarray:

@@ -8,8 +8,9 @@ from typing import Any
 
 import scipy.fft
 
-from .._array import Array, Namespace, array_namespace, as_images, finite, from_lists, in_library
+from .._array import Array, Namespace, array_namespace, as_images, finite, from_lists
 from .._fft_length import fast_length
+from .._providers import in_library
 from ._dft import axes_of, irfft, part, rfft
 from .borders import BOUNDARIES, continued, within, zero_padded
 from .sampling import as_complex

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .._array import Array, Namespace, array_namespace, as_images, device_of, in_library, is_number, known_finite
+from .._array import Array, Namespace, array_namespace, as_images, device_of, is_number, known_finite
+from .._providers import in_library
 from ._dft import part
 
 __all__ = ["block_average", "downsample", "downsample_1d", "downsample_axis", "downsample_cube"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from .._array import Array, Namespace, array_namespace, as_images, is_number, scalar_or_array
+from .._array import Array, Namespace, array_namespace, as_images, is_number
 from .._engine.problem import Options, Side
-from .._inputs import one_image
+from .._inputs import one_image, scalar_or_array
 from ._options import whole
 from ._redshifts import Plan, SpectralShift, measure
 from ._wavelengths import Spectrum, host_wavelengths, layout, plain_spectrum

@@ -1,0 +1,118 @@
+r"""The maximum of a periodic map between its samples, exact to rounding.
+
+The trigonometric interpolant of a map of real samples is, next to a whole pixel p, its Taylor polynomial
+
+.. math:: C(p + x) = \sum_{jk} T_{jk}\, x_0^j x_1^k, \qquad T = A^{(0)T} \mathrm{map}\, A^{(1)}
+
+with the columns A of each axis a piece of a table that depends on its length alone: one product of real matrices gives
+all that is needed, and no wave is computed. The terms die out as :math:`(\pi x)^j / j!`.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from .._array import Array, Namespace, accumulator_dtype
+from .._providers import largest
+from .._static import table
+from ..fft_tools._dft import contract, derivative, slopes_and_bends
+from ..fft_tools._modes import falling, interpolation_table
+from ._linalg import ascent
+
+__all__ = ["Peak", "refined"]
+
+_NEWTON_STEPS = 3
+_REACH = 1.0  # pixels around the whole-pixel peak that are looked at
+_FINE = 16  # samples per pixel of the local grid, in three dimensions half of it
+_ORDERS = {32: 16, 64: 20}  # Taylor coefficients per axis, by the bits of the map
+
+
+class Peak(NamedTuple):
+    """Maximum of C: offset (batch, ndim) and last step, and C (batch,) and minus its Hessian there."""
+
+    offset: Array
+    step: Array
+    value: Array
+    hessian: Array
+
+
+def refined(values: Array, index: Array, lag: Array, *, xp: Namespace) -> Peak:
+    """Return the maximum of the interpolant of maps (batch, ...) next to the pixel `index` (batch, ndim), at `lag`.
+
+    The best of a grid comes first: from the whole-pixel peak Newton's method diverges in one of ten shallow spectra,
+    from there it was not seen to.
+    """
+    ndim = index.shape[1]
+    orders = _ORDERS[min(xp.finfo(values.dtype).bits, 64)]
+    taylor = _coefficients(values, index, orders, xp=xp)
+    kept = functools.partial(table, dtype=taylor.dtype, like=taylor, xp=xp)
+    best = largest(_on_grid(taylor, kept(_powers, ndim, orders), xp=xp), xp=xp)
+    offset = xp.take(kept(_points, ndim), best, axis=1)
+    factor, power = (kept(falling, orders, part) for part in ("factor", "power"))
+    for _ in range(_NEWTON_STEPS):
+        columns = factor * offset[..., None, None] ** power
+        here = contract(taylor, [columns[axis, ...] for axis in range(ndim)], xp=xp)
+        slope, bend = slopes_and_bends(here, xp=xp)
+        step = ascent(slope, bend, xp=xp)
+        step = xp.minimum(xp.maximum(step, -0.25), 0.25)
+        offset = offset + xp.matrix_transpose(step)
+    # value and curvature before the last step: it is 1e-5 pixels or, where it is not small, no convergence
+    return Peak(lag + xp.matrix_transpose(offset), step, derivative(here), -bend)
+
+
+def _coefficients(values: Array, index: Array, orders: int, *, xp: Namespace) -> Array:
+    """Return the Taylor coefficients (batch, orders, ..., orders) at a pixel, in the accumulator dtype.
+
+    The long sums, over the last axis, are in the dtype of the maps.
+    """
+    shape = tuple(values.shape[1:])
+    acc, last = accumulator_dtype(values, xp=xp), len(shape) - 1
+    columns = []
+    for axis, n in enumerate(shape):
+        dtype = values.dtype if axis == last else acc
+        kept = interpolation_table(n, orders, dtype, values, orders_first=axis < last, xp=xp)
+        away = table(_differences, n, orders if axis < last else 1, dtype=index.dtype, like=index, xp=xp)
+        at = xp.reshape(index[:, axis, None] + away, (-1,))
+        if axis == last:
+            columns.append(xp.reshape(xp.take(kept, at, axis=0), (-1, n, orders)))
+        else:
+            columns.append(xp.matrix_transpose(xp.reshape(xp.take(xp.reshape(kept, (-1,)), at), (-1, orders, n))))
+    return contract(values, columns, xp=xp, dtype=acc)
+
+
+def _differences(n: int, orders: int) -> np.ndarray:
+    """(1, orders n): where in each row of a table (orders, 2 n) the coefficients of pixel x are for an index of 0."""
+    return (2 * n * np.arange(orders)[:, None] + (n - np.arange(n))).reshape(1, -1)
+
+
+def _on_grid(taylor: Array, powers: Array, *, xp: Namespace) -> Array:
+    """Return the values on the grid, (batch, points), points in the order of `_points`."""
+    batch, orders = taylor.shape[:2]
+    ndim = taylor.ndim - 1
+    for axis in range(ndim):
+        if axis:
+            taylor = xp.permute_dims(taylor, (0, ndim, *range(1, ndim)))
+        sizes = taylor.shape[:-1]
+        taylor = xp.reshape(xp.matmul(xp.reshape(taylor, (-1, orders)), powers), (*sizes, powers.shape[1]))
+    return xp.reshape(taylor, (batch, -1))
+
+
+def _grid(ndim: int) -> np.ndarray:
+    fine = _FINE if ndim < 3 else _FINE // 2
+    count = round(fine * _REACH)
+    return np.arange(-count, count + 1) / fine
+
+
+def _powers(ndim: int, orders: int) -> np.ndarray:
+    """(orders, points along an axis): what sums a Taylor series on the grid."""
+    return _grid(ndim)[None, :] ** np.arange(orders)[:, None]
+
+
+def _points(ndim: int) -> np.ndarray:
+    """(ndim, points): the coordinates of the grid; the first axis runs fastest, the last but one of the others next."""
+    axes = np.meshgrid(*[_grid(ndim)] * ndim, indexing="ij")
+    laid = [np.moveaxis(a, 0, -1).ravel() for a in axes]
+    return np.stack(laid)

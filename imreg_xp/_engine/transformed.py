@@ -1,0 +1,94 @@
+r"""Images with every pixel valid, transformed: what of an image the periodic fit needs, one image at a time.
+
+Images are brought to mean 0, which is exact: the mode of the mean tells nothing of the offset, and what the model keeps
+of it, where no background is fitted, is a number. A reference is transformed once, however many images are compared
+with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from .._array import Array, Namespace, accumulator_dtype, device_of
+from .._providers import as_reals
+from ..fft_tools._dft import contract, rfft, slopes_and_bends
+from ..fft_tools._modes import moment_columns
+from .problem import Norm, Options, Side, column, inner, over_image
+
+__all__ = ["Transformed", "transformed"]
+
+
+class Transformed(NamedTuple):
+    """The transform of each image (batch, modes...) and what was taken off before."""
+
+    spectrum: Array | None
+    shape: tuple[int, ...]
+    dtype: Any
+    norm: Norm
+    err: Array | None
+    square: Array
+    """N times the sum of squares, (batch,): the sum of the power over all modes but that of the mean."""
+    level: Array | None
+    """The mode of the mean that the model keeps; None where a background is fitted."""
+    slopes: Array | None
+    """Of a reference, the sum of the power times (2 pi nu)(2 pi nu)^T over all modes, where white noise asks for it."""
+
+
+def transformed(side: Side, options: Options, reference: Transformed | None = None, *, xp: Namespace) -> Transformed:
+    """Transform images without masks, those to be registered on a `reference` with it.
+
+    Single precision needs a scale: squares must neither overflow nor vanish. It is that of the brightest pixel, or
+    that of the reference where no gain is fitted between the two.
+    """
+    x = side.image
+    shape, dtype, acc = tuple(x.shape[1:]), x.dtype, accumulator_dtype(x, xp=xp)
+    mean = xp.mean(x, axis=over_image(x)) if side.mean is None else side.mean
+    x = x - column(mean, x, xp=xp)
+    mean = xp.astype(mean, acc, copy=False)
+    if reference is not None and not options.fit_scale:
+        top = reference.norm.top
+    else:
+        top = xp.astype(_top(x, xp=xp), acc, copy=False)
+    if xp.finfo(dtype).bits == 32:
+        x = x * column(1 / top, x, xp=xp)
+    n = math.prod(shape)
+    square = n * inner(x, x, acc, xp=xp)
+    units = mean / top
+    dark = (8 * n * xp.finfo(dtype).eps) ** 2 * (units * units)
+    kept, level = _kept(mean, units, top, options, reference)
+    err = None if side.err is None else side.err / top
+    spectrum = rfft(x, len(shape), xp=xp)
+    white = reference is None and err is None and not options.correlated
+    slopes = _slopes(spectrum, shape, xp=xp) if white else None
+    level = None if level is None else n * level
+    return Transformed(spectrum, shape, dtype, Norm(kept, top, square <= dark), err, square, level, slopes)
+
+
+def _top(x: Array, *, xp: Namespace) -> Array:
+    if xp.finfo(x.dtype).bits > 32:
+        return xp.ones((x.shape[0],), dtype=x.dtype, device=device_of(x))
+    top = xp.max(x, axis=over_image(x))
+    return xp.where(top > 0, top, 1.0)
+
+
+def _kept(
+    mean: Array, units: Array, top: Array, options: Options, reference: Transformed | None
+) -> tuple[Array, Array | None]:
+    """Return the level that both images are lowered by, and what is then left of the mean, in units of `top`.
+
+    Without a background and with a free gain nothing may be taken off; with a gain of 1, the same of both.
+    """
+    if options.fit_background:
+        return mean, None
+    if options.fit_scale:
+        return 0 * mean, units
+    lowered = mean if reference is None else reference.norm.mean
+    return lowered, units - lowered / top
+
+
+def _slopes(spectrum: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
+    parts = as_reals(spectrum, xp=xp)
+    columns = moment_columns(shape, parts, parts=True, xp=xp)
+    return slopes_and_bends(contract(parts * parts, columns, xp=xp), xp=xp)[1]

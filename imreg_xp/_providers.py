@@ -1,0 +1,55 @@
+"""What NumPy does in other ways than the array API, to the same effect: in fewer passes, or by another name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ._array import Array, Namespace
+from ._static import table
+
+__all__ = ["as_reals", "cross_power", "in_library", "largest"]
+
+_SMALL = 4096  # values of a map that one thread block of a GPU goes through at once
+
+
+def cross_power(a: Array, b: Array, *, xp: Namespace) -> Array:
+    """Return conj(a) b; on the host into the memory of conj(a), which spares a pass."""
+    conjugate = xp.conj(a)
+    if isinstance(conjugate, np.ndarray) and conjugate.shape == b.shape and conjugate.dtype == b.dtype:
+        return np.multiply(conjugate, b, out=conjugate)
+    return conjugate * b
+
+
+def as_reals(x: Array, *, xp: Namespace) -> Array:
+    """Return complex numbers (..., n) as reals (..., 2 n), real and imaginary parts in turn; on the host a view."""
+    if isinstance(x, np.ndarray) and x.flags.c_contiguous:
+        return x.view(x.real.dtype)
+    return xp.reshape(xp.stack([xp.real(x), xp.imag(x)], axis=-1), (*x.shape[:-1], -1))
+
+
+def largest(maps: Array, *, xp: Namespace) -> Array:
+    """Return where in each map (batch, ...) its largest element is, counted through the map, (batch,).
+
+    Row maxima first, then the row: a batched argmax over whole maps is one thread block per map on a GPU. The host goes
+    through a map at once, and so does a thread block through a small one.
+    """
+    batch, width = maps.shape[0], maps.shape[-1]
+    rows = xp.reshape(maps, (batch, -1, width))
+    if isinstance(maps, np.ndarray) or rows.shape[1] * width <= _SMALL:
+        return xp.argmax(xp.reshape(maps, (batch, -1)), axis=-1)
+    best = xp.argmax(xp.max(rows, axis=-1), axis=-1)
+    first = table(_starts, batch, rows.shape[1], dtype=best.dtype, like=best, xp=xp)
+    row = xp.take(xp.reshape(rows, (-1, width)), first + best, axis=0)
+    return best * width + xp.argmax(row, axis=-1)
+
+
+def _starts(batch: int, rows: int) -> np.ndarray:
+    return np.arange(batch) * rows
+
+
+def in_library(function: Any, *, xp: Namespace) -> Any:
+    """Return the function of the library that does what one of NumPy or Python does, any other as it is."""
+    names = {np.sum: "sum", sum: "sum", np.max: "max", max: "max", np.min: "min", min: "min", np.mean: "mean"}
+    return getattr(xp, names[function]) if function in names else function
