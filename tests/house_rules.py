@@ -82,7 +82,7 @@ HOST_CONSTANTS = {
     f"{PACKAGE}.fft_tools.smooth": "a NumPy function is a documented default",
     f"{PACKAGE}.fft_tools._modes": "static tables of the modes of an axis, from its length",
     f"{PACKAGE}._engine._linalg": "a static table of signs",
-    f"{PACKAGE}._engine.coarse": "static tables of lags, from shapes",
+    f"{PACKAGE}._engine.lag_grid": "static tables of lags, from shapes",
     f"{PACKAGE}._engine.noise": "static tables of lags, from the shape of a grid",
     f"{PACKAGE}._engine.subpixel": "static tables of powers",
     f"{PACKAGE}._engine.peaks": "static tables of sizes and limits",

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype, device_of
 from .._fft_length import fast_length
 from .._static import table
-from ..fft_tools._dft import along, irfft, part, rfft
+from ..fft_tools._dft import irfft, part, rfft
 from .fill import crop
+from .lag_grid import Lags, allowed_lags, box_end, lag_at, lags_of, overlap_at
 from .peaks import argmax, take_at
 from .problem import over_image
 from .spectrum import wiener
@@ -57,7 +56,7 @@ def bin_down(image: Array, weight: Array, factors: Sequence[int], *, xp: Namespa
         return image, weight
     w = _block_sum(weight, factors)
     x = _block_sum(image * weight, factors)
-    return x / xp.where(w > 0, w, xp.ones_like(w)), w / math.prod(factors)
+    return x / xp.where(w > 0, w, 1.0), w / math.prod(factors)
 
 
 def block_mean(image: Array, factors: Sequence[int]) -> Array:
@@ -83,45 +82,48 @@ def _denoised(x: Array, w: Array, *, xp: Namespace) -> Array:
     gain = wiener(both[:, 0, ...], grid, xp=xp)
     passed = irfft(both * gain[:, None, ...], grid, xp=xp) / math.prod(grid)
     value, share = crop(passed[:, 0, ...], shape), crop(passed[:, 1, ...], shape)
-    return good * value / xp.where(share > 0.2, share, xp.ones_like(share))
+    return good * value / xp.where(share > 0.2, share, 1.0)
 
 
-def _weighted_sums(reference: Array, w_r: Array, moving: Array, w_m: Array, lags: _Lags, *, xp: Namespace) -> _Sums:
+def _weighted_sums(reference: Array, w_r: Array, moving: Array, w_m: Array, lags: Lags, *, xp: Namespace) -> _Sums:
     """Return the sums for any weights, as correlations."""
-    ndim = len(lags.grid)
-    a = rfft(xp.stack([w_r, w_r * reference, w_r * reference**2], axis=1), ndim, xp=xp, s=lags.grid)
-    b = rfft(xp.stack([w_m, w_m * moving, w_m * moving**2], axis=1), ndim, xp=xp, s=lags.grid)
-    a = xp.conj(a)
+
+    def spectra(x: Array, w: Array) -> list[Array]:
+        wx = w * x
+        return [rfft(a, len(lags.grid), xp=xp, s=lags.grid) for a in (w, wx, wx * x)]
+
+    a = [xp.conj(x) for x in spectra(reference, w_r / math.prod(lags.grid))]
+    b = spectra(moving, w_m)
     pairs = ((0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (0, 2))
-    cross = xp.stack([a[:, i, ...] * b[:, j, ...] for i, j in pairs], axis=1)
-    s = irfft(cross, lags.grid, xp=xp) / math.prod(lags.grid)
-    return _Sums(*(s[:, i, ...] for i in range(6)))
+    return _Sums(*(irfft(a[i] * b[j], lags.grid, xp=xp) for i, j in pairs))
 
 
-def _plain_sums(reference: Array, moving: Array, lags: _Lags, *, xp: Namespace) -> _Sums:
+def _plain_sums(reference: Array, moving: Array, lags: Lags, *, xp: Namespace) -> _Sums:
     """Return the sums for weights of 1: the overlap is a box, and the sums of one image are those over boxes."""
     ndim = len(lags.grid)
-    a, b = (rfft(x, ndim, xp=xp, s=lags.grid) for x in (reference, moving))
-    s11 = irfft(xp.conj(a) * b, lags.grid, xp=xp) / math.prod(lags.grid)
-    one = xp.ones_like(reference[:1, ...])
-    s00, s10, s20 = (_over_boxes(x, 0, lags, xp=xp) for x in (one, reference, reference**2))
+    a, b = (rfft(x, ndim, xp=xp, s=lags.grid) for x in (reference / math.prod(lags.grid), moving))
+    s11 = irfft(xp.conj(a) * b, lags.grid, xp=xp)
+    s00 = table(overlap_at, lags, dtype=moving.dtype, like=moving, large=True, xp=xp)
+    s10, s20 = (_over_boxes(x, 0, lags, xp=xp) for x in (reference, reference**2))
     s01, s02 = (_over_boxes(x, 1, lags, xp=xp) for x in (moving, moving**2))
     return _Sums(s00, s10, s01, s11, s20, s02)
 
 
-def _over_boxes(x: Array, which: int, lags: _Lags, *, xp: Namespace) -> Array:
+def _over_boxes(x: Array, which: int, lags: Lags, *, xp: Namespace) -> Array:
     """Return the sum of an image over the overlap at each lag."""
     # the last axis first: running sums along it are fast
     for axis in reversed(range(len(lags.axes))):
-        ends = (table(_end, *lags.axes[axis], which, end, dtype=xp.int64, like=x, xp=xp) for end in ("start", "stop"))
+        ends = (
+            table(box_end, *lags.axes[axis], which, end, dtype=xp.int64, like=x, xp=xp) for end in ("start", "stop")
+        )
         upto = xp.cumulative_sum(x, axis=axis + 1, include_initial=True)
         start, stop = (xp.take(upto, end, axis=axis + 1) for end in ends)
         x = stop - start
     return x
 
 
-def _coefficient(s: _Sums, *, xp: Namespace) -> tuple[Array, Array]:
-    """Return rho and the variance of the moving image in the overlap."""
+def _explained(s: _Sums, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return rho^2, 0 where rho is not positive, and the variance of the moving image in the overlap."""
     s00, s10, s01, s11, s20, s02 = s
     covariance = s11 * s00 - s10 * s01
     var_r = s20 * s00 - s10 * s10
@@ -129,13 +131,14 @@ def _coefficient(s: _Sums, *, xp: Namespace) -> tuple[Array, Array]:
     # differences of large sums: below this they are rounding errors
     tol = 1e3 * xp.finfo(s11.dtype).eps
     axes = over_image(s00)
-    varied = (var_r > tol * xp.max(abs(var_r), axis=axes, keepdims=True)) & (
-        var_m > tol * xp.max(abs(var_m), axis=axes, keepdims=True)
+    matching = (
+        (var_r > xp.maximum(tol * xp.max(var_r, axis=axes, keepdims=True), 0.0))
+        & (var_m > xp.maximum(tol * xp.max(var_m, axis=axes, keepdims=True), 0.0))
+        & (covariance > 0)
     )
-    rho = covariance / xp.sqrt(xp.where(varied, var_r * var_m, xp.ones_like(var_r)))
-    rho = xp.where(varied, xp.minimum(xp.maximum(rho, -1.0), 1.0), xp.zeros_like(rho))
+    square = covariance * covariance / xp.where(matching, var_r * var_m, 1.0)
     best = xp.max(s00, axis=axes, keepdims=True)
-    return rho, var_m / xp.where(s00 > 1e-3 * best, s00 * s00, xp.ones_like(s00))
+    return xp.where(matching, square, 0.0), var_m / xp.where(s00 > 1e-3 * best, s00 * s00, 1.0)
 
 
 def _roughness(x: Array, w: Array, *, xp: Namespace) -> Array:
@@ -147,22 +150,22 @@ def _roughness(x: Array, w: Array, *, xp: Namespace) -> Array:
         rise = part(x, k, 1, None) - part(x, k, None, -1)
         total = total + xp.sum(both * rise**2, axis=axes, keepdims=True)
         count = count + xp.sum(both, axis=axes, keepdims=True)
-    return 0.5 * total / xp.where(count > 0, count, xp.ones_like(count))
+    return 0.5 * total / xp.where(count > 0, count, 1.0)
 
 
-def _evidence(rho: Array, variance: Array, share: Array, allowed: Array, rough: Array, *, xp: Namespace) -> Array:
+def _evidence(explained: Array, variance: Array, share: Array, allowed: Array, rough: Array, *, xp: Namespace) -> Array:
     """Return the log-likelihood per pixel that a lag gains, `_NEVER` where it is not allowed.
 
     The residual variance is (1 - rho^2) times the variance in the overlap. It is compared with what is plausible for a
     match, twice what a pixel leaves unexplained of its own neighbour or twice the least residual found: a wrong lag
     with a large overlap must not win by explaining a little of a lot.
     """
-    left = variance * xp.minimum(xp.maximum(1 - rho * rho, max(1e-6, 100 * xp.finfo(rho.dtype).eps)), 1.0)
-    far = xp.where(allowed, left, xp.full_like(left, math.inf))
-    level = 2 * xp.maximum(rough, xp.min(far, axis=over_image(rho), keepdims=True))
+    left = variance * xp.maximum(1 - explained, max(1e-6, 100 * xp.finfo(explained.dtype).eps))
+    far = xp.where(allowed, left, math.inf)
+    level = 2 * xp.maximum(rough, xp.min(far, axis=over_image(left), keepdims=True))
     usable = allowed & (left > 0)
-    ratio = xp.where(usable, xp.minimum(variance, level) / xp.where(usable, left, xp.ones_like(left)), 0 * left + 1)
-    return xp.where(usable, share * xp.log(ratio), xp.full_like(rho, _NEVER))
+    ratio = xp.where(usable, xp.minimum(variance, level) / xp.where(usable, left, 1.0), 1.0)
+    return xp.where(usable, share * xp.log(ratio), _NEVER)
 
 
 def search(
@@ -182,27 +185,27 @@ def search(
     """
     plain = w_r is None and w_m is None and not wrap
     w_r, w_m = (xp.ones_like(x) if w is None else w for x, w in ((reference, w_r), (moving, w_m)))
-    lags = _lags(reference.shape[1:], moving.shape[1:], wrap, limits, min_overlap)
+    lags = lags_of(reference.shape[1:], moving.shape[1:], wrap, limits, min_overlap)
     reference = _denoised(reference, w_r, xp=xp)
     moving = _denoised(moving, w_m, xp=xp)
     if plain:
         sums = _plain_sums(reference, moving, lags, xp=xp)
     else:
         sums = _weighted_sums(reference, w_r, moving, w_m, lags, xp=xp)
-    rho, variance = _coefficient(sums, xp=xp)
-    allowed = table(_allowed, lags, min_overlap, dtype=xp.bool, like=moving, large=True, xp=xp)
-    most = xp.max(xp.where(allowed, sums.s00, xp.zeros_like(sums.s00)), axis=over_image(rho), keepdims=True)
-    share = sums.s00 / xp.where(most > 0, most, xp.ones_like(most))
+    explained, variance = _explained(sums, xp=xp)
+    allowed = table(allowed_lags, lags, min_overlap, dtype=xp.bool, like=moving, large=True, xp=xp)
+    most = xp.max(xp.where(allowed, sums.s00, 0.0), axis=over_image(explained), keepdims=True)
+    share = sums.s00 / xp.where(most > 0, most, 1.0)
     allowed = allowed & (share > 0.5 * min_overlap)
     rough = _roughness(moving, w_m, xp=xp)
-    score = _evidence(xp.maximum(rho, 0.0), variance, share, allowed, rough, xp=xp)
+    score = _evidence(explained, variance, share, allowed, rough, xp=xp)
     # only a lag that correlates is a match, but one that does not may lie beside it
-    index = argmax(xp.where(rho > 0, score, xp.full_like(score, _NEVER)), xp=xp)
-    correlated = take_at(rho, index[:, None, :], xp=xp)[:, 0] > 0
+    index = argmax(xp.where(explained > 0, score, _NEVER), xp=xp)
+    correlated = take_at(explained, index[:, None, :], xp=xp)[:, 0] > 0
     return _describe(score, index, correlated, lags, xp=xp)
 
 
-def _describe(score: Array, index: Array, correlated: Array, lags: _Lags, *, xp: Namespace) -> Coarse:
+def _describe(score: Array, index: Array, correlated: Array, lags: Lags, *, xp: Namespace) -> Coarse:
     """Turn the map of scores and the index of its maximum into a lag; the border is where scores are `_NEVER`."""
     ndim = len(lags.grid)
     dtype = accumulator_dtype(score, xp=xp)
@@ -211,10 +214,10 @@ def _describe(score: Array, index: Array, correlated: Array, lags: _Lags, *, xp:
     around = xp.astype(take_at(score, points, xp=xp), dtype)
     peak, below, above = around[:, :1], around[:, 1 : ndim + 1], around[:, ndim + 1 :]
     bend = 2 * peak - below - above
-    part = xp.where(bend > 0, (above - below) / (2 * xp.where(bend > 0, bend, xp.ones_like(bend))), 0 * bend)
+    part = xp.where(bend > 0, (above - below) / (2 * xp.where(bend > 0, bend, 1.0)), 0 * bend)
     lag = xp.stack(
         [
-            xp.take(table(_lag, *a, dtype=dtype, like=index, xp=xp), index[:, axis], axis=0)
+            xp.take(table(lag_at, *a, dtype=dtype, like=index, xp=xp), index[:, axis], axis=0)
             for axis, a in enumerate(lags.axes)
         ],
         axis=-1,
@@ -222,77 +225,3 @@ def _describe(score: Array, index: Array, correlated: Array, lags: _Lags, *, xp:
     inside = xp.all(around > 0.5 * _NEVER, axis=1)
     part = xp.round(_FINE * xp.minimum(xp.maximum(part, -0.5), 0.5)) / _FINE
     return Coarse(lag + part, ~inside, correlated & (peak[:, 0] > 0.5 * _NEVER))
-
-
-class _Axis(NamedTuple):
-    """The lags of a correlation along one axis: 0 ... grid - low - 1, then -low ... -1."""
-
-    grid: int
-    low: int
-    reference: int
-    moving: int
-    limit: float
-    wrap: bool
-
-
-class _Lags(NamedTuple):
-    """Those along each axis."""
-
-    axes: tuple[_Axis, ...]
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """The shape of maps of lags."""
-        return tuple(a.grid for a in self.axes)
-
-
-def _lags(n_r: Sequence[int], n_m: Sequence[int], wrap: bool, limits: Sequence[float], min_overlap: float) -> _Lags:
-    """Return the lags of a grid just as large as no lag that may be chosen is disturbed by another."""
-    smaller = [min(r, m) for r, m in zip(n_r, n_m, strict=True)]
-    least = min_overlap * min(math.prod(n_r), math.prod(n_m)) / math.prod(smaller)
-    axes = []
-    for r, m, both, limit in zip(n_r, n_m, smaller, limits, strict=True):
-        if wrap:
-            axes.append(_Axis(m, m // 2, r, m, limit, wrap))
-            continue
-        # with all of the other axes
-        count = max(math.ceil(least * both - 1e-6), 1)
-        low, high = (max(min(n - count, math.floor(limit)), 0) for n in (r, m))
-        axes.append(_Axis(fast_length([max(m + low, r + high)])[0], low, r, m, limit, wrap))
-    return _Lags(tuple(axes))
-
-
-def _lag(*axis: Any) -> np.ndarray:
-    """(grid,): the lag at each index."""
-    a = _Axis(*axis)
-    lag = np.arange(a.grid)
-    return np.where(lag >= a.grid - a.low, lag - a.grid, lag)
-
-
-def _ends(a: _Axis) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return first pixel and last + 1 of the overlap in the reference and in the moving image at each lag."""
-    lag = _lag(*a)
-    start = np.maximum(-lag, 0)
-    stop = np.maximum(np.minimum(a.reference, a.moving - lag), start)
-    return [(start, stop), (start + lag, stop + lag)]
-
-
-def _end(*args: Any) -> np.ndarray:
-    """(grid,): the first pixel of the overlap or the last + 1, in the reference (0) or the moving image (1)."""
-    *axis, which, end = args
-    start, stop = _ends(_Axis(*axis))[which]
-    n = axis[2 + which]
-    return np.clip(start if end == "start" else stop, 0, n)
-
-
-def _allowed(lags: _Lags, min_overlap: float) -> np.ndarray:
-    """(1, *grid): the lags to look at."""
-    allowed, overlap = np.ones((1,) * len(lags.grid), dtype=bool), np.ones(1)
-    for k, a in enumerate(lags.axes):
-        lay = along(n=a.grid, axis=k, ndim=len(lags.grid))
-        start, stop = _ends(a)[0]
-        allowed = allowed & (np.abs(_lag(*a)) <= a.limit).reshape(lay)
-        overlap = overlap * (np.full(a.grid, a.moving) if a.wrap else stop - start).reshape(lay)
-    least = 0.0 if any(a.wrap for a in lags.axes) else min_overlap
-    smaller = min(math.prod(a.reference for a in lags.axes), math.prod(a.moving for a in lags.axes))
-    return (allowed & (overlap >= least * smaller))[None]

@@ -81,4 +81,4 @@ def attenuated(level: Level, frozen: Frozen, options: Options, *, xp: Namespace)
 
 
 def _safe(x: Array, *, xp: Namespace) -> Array:
-    return xp.where(x > 0, x, xp.ones_like(x))
+    return xp.where(x > 0, x, 1.0)

@@ -89,7 +89,7 @@ def score_covariance(
     """
     columns = _lag_columns(grid, residual, xp=xp)
     # no pair of valid pixels: no estimate at that lag
-    pairs = xp.where(pairs > 0.5, pairs, xp.full_like(pairs, math.inf))
+    pairs = xp.where(pairs > 0.5, pairs, math.inf)
     c = _patch(power(residual, xp=xp), columns, xp=xp) / pairs
     taper = table(_taper, tuple(grid), dtype=c.dtype, like=c, xp=xp)
     cross = [_patch(xp.conj(g) * residual, columns, xp=xp) for g in slopes]

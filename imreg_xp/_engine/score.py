@@ -98,7 +98,7 @@ def _newton(d: Array, plain: Array, u: Array, *, xp: Namespace) -> tuple[Array, 
     sharp = inverse(d, xp=xp)
     usable = xp.all(xp.isfinite(sharp), axis=(-2, -1))
     step = -xp.matmul(xp.where(usable[:, None, None], sharp, inverse(plain, xp=xp)), u[..., None])[..., 0]
-    step = xp.where(xp.isfinite(step), xp.minimum(xp.maximum(step, -0.5), 0.5), xp.zeros_like(step))
+    step = xp.where(xp.isfinite(step), xp.minimum(xp.maximum(step, -0.5), 0.5), 0.0)
     return step, usable
 
 

@@ -150,7 +150,7 @@ def power(a: Array, b: Array | None = None, *, xp: Namespace) -> Array:
 
 
 def _safe(x: Array, *, xp: Namespace) -> Array:
-    return xp.where(x > 0, x, xp.ones_like(x))
+    return xp.where(x > 0, x, 1.0)
 
 
 def white_floor(rings: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
@@ -183,7 +183,7 @@ def attenuation(rings: Rings, *, xp: Namespace) -> Array:
     coherent = xp.sum(h * rings.cross, axis=1) / _safe(xp.sum(h * rings.reference, axis=1), xp=xp)
     plain = xp.sum(rings.modes * rings.cross, axis=1) / _safe(xp.sum(rings.modes * rings.reference, axis=1), xp=xp)
     usable = (coherent > 0) & (plain > 0)
-    ratio = xp.where(usable, coherent, xp.ones_like(plain)) / xp.where(usable, plain, xp.ones_like(plain))
+    ratio = xp.where(usable, coherent, 1.0) / xp.where(usable, plain, 1.0)
     return xp.maximum(ratio, 1.0)
 
 
@@ -197,7 +197,7 @@ def ml_weights(rings: Rings, gain: Array, ndim: int, *, xp: Namespace) -> Array:
     s = gain[:, None]
     modes = xp.maximum(rings.modes, 1.0)
     error = xp.sqrt(r * m / modes)
-    signal = xp.where(x > _SIGNIFICANT * error, x, xp.zeros_like(x)) / _safe(s, xp=xp)
+    signal = xp.where(x > _SIGNIFICANT * error, x, 0.0) / _safe(s, xp=xp)
     trust = modes / _safe(r * m, xp=xp)
     folded = folded_power(signal, rings.modes, ndim, xp=xp)
 
@@ -209,7 +209,7 @@ def ml_weights(rings: Rings, gain: Array, ndim: int, *, xp: Namespace) -> Array:
     # a ring too faint to show in the cross-power may show in a reference with hardly any noise
     beyond = r - p_r
     seen = beyond > 2 * _SIGNIFICANT * r * xp.sqrt(2 / modes)
-    signal = xp.where(signal > 0, signal, xp.where(seen, beyond, xp.zeros_like(beyond)))
+    signal = xp.where(signal > 0, signal, xp.where(seen, beyond, 0.0))
     return _filter(signal, s, p_r, p_m, xp=xp)
 
 
@@ -230,7 +230,7 @@ def folded_power(signal: Array, modes: Array, ndim: int, *, xp: Namespace) -> Ar
     x0, y0 = _mean(x, w, xp=xp), _mean(y, w, xp=xp)
     slope = xp.minimum(_mean((x - x0) * (y - y0), w, xp=xp) / _safe(_mean((x - x0) ** 2, w, xp=xp), xp=xp), 0.0)
     power = xp.exp(y0 + slope * (xp.log(xp.maximum(1 - nu, 0.05)) - x0))
-    return xp.where(xp.sum(w, axis=1, keepdims=True) > 0, power, xp.zeros_like(power))
+    return xp.where(xp.sum(w, axis=1, keepdims=True) > 0, power, 0.0)
 
 
 def weights_from_all_powers(rings: Rings, gain: Array, noise: tuple[Array, Array], *, xp: Namespace) -> Array:
@@ -256,7 +256,7 @@ def weights_from_all_powers(rings: Rings, gain: Array, noise: tuple[Array, Array
     precision = sum(w for _, w in parts)
     signal = sum(w * x for x, w in parts) / precision
     error = 1 / xp.sqrt(precision * modes)
-    signal = xp.where(signal > _SIGNIFICANT * error, signal, xp.zeros_like(signal))
+    signal = xp.where(signal > _SIGNIFICANT * error, signal, 0.0)
     return _filter(signal, s, p_r, p_m, xp=xp)
 
 
@@ -264,4 +264,4 @@ def _filter(signal: Array, s: Array, p_r: Array, p_m: Array, *, xp: Namespace) -
     w = s * signal / _safe(p_r * p_m + s * s * signal * p_r + signal * p_m, xp=xp)
     best = xp.max(w, axis=1, keepdims=True)
     # no significant ring at all: plain correlation
-    return xp.where(best > 0, w / _safe(best, xp=xp), xp.ones_like(w))
+    return xp.where(best > 0, w / _safe(best, xp=xp), 1.0)

@@ -78,7 +78,7 @@ def _binned(side: Side, factors: Sequence[int], *, xp: Namespace) -> Side:
     image, weight = bin_down(side.image, w, factors, xp=xp)
     err = None
     if side.err is not None and side.err.ndim > 1:
-        err = 1 / xp.sqrt(xp.where(weight > 0, weight, xp.ones_like(weight)))
+        err = 1 / xp.sqrt(xp.where(weight > 0, weight, 1.0))
         valid = weight > 0
     else:
         valid = weight > 0.5
@@ -113,7 +113,7 @@ def _freeze(
     moving = _on_grid(moving, grid, xp=xp)
     image = moving.image
     w = precision(moving, xp=xp)
-    w = xp.where(footprint(field, offset, shape, grid=grid, xp=xp), w, xp.zeros_like(w))
+    w = xp.where(footprint(field, offset, shape, grid=grid, xp=xp), w, 0.0)
     none = xp.ones((1,), dtype=acc, device=device_of(image))
     totals = _totals(w, image, acc, xp=xp)
     box = None
@@ -164,9 +164,9 @@ def _combined(
         p_r = xp.maximum(roll(p_r, field, offset, w.shape[1:], xp=xp), 0.0)
     p_m, best_m = _relative(moving, w, xp=xp)
     joint = p_r * column(best_m, w, xp=xp) + p_m * column(scale**2 * best_r, w, xp=xp)
-    precise = xp.where((w > 0) & (joint > 0), p_r * p_m / xp.where(joint > 0, joint, xp.ones_like(joint)), 0 * joint)
+    precise = xp.where((w > 0) & (joint > 0), p_r * p_m / xp.where(joint > 0, joint, 1.0), 0 * joint)
     best = xp.max(precise, axis=over_image(precise))
-    best = xp.where(best > 0, best, xp.ones_like(best))
+    best = xp.where(best > 0, best, 1.0)
     return precise / column(best, w, xp=xp), 1 / xp.astype(best, offset.dtype), False
 
 
@@ -176,7 +176,7 @@ def _relative(side: Side, like: Array, *, xp: Namespace) -> tuple[Array, Array]:
         return xp.ones((1,) * like.ndim, dtype=like.dtype, device=device_of(like)), side.err**2
     square = xp.where(side.valid, side.err**2, xp.full_like(side.err, math.inf))
     best = xp.min(square, axis=over_image(square))
-    return precision(side, xp=xp), xp.where(xp.isfinite(best), best, xp.ones_like(best))
+    return precision(side, xp=xp), xp.where(xp.isfinite(best), best, 1.0)
 
 
 def _rings(
@@ -202,7 +202,7 @@ def _rings(
     if not binary:
         acc, axes = scale.dtype, over_image(weight)
         count, total = xp.sum(xp.astype(weight > 0, acc), axis=axes), xp.sum(weight, axis=axes, dtype=acc)
-        level = count / xp.where(total > 0, total, xp.ones_like(total))
+        level = count / xp.where(total > 0, total, 1.0)
         used = xp.sqrt(weight * column(level, weight, xp=xp))
     residual = residual * used
     f = sampled_spectrum(window * value, grid, xp=xp)
@@ -235,7 +235,7 @@ def _result(
     fitted = offset.shape[-1] + options.fit_scale + options.fit_background
     dof = used - fitted
     square = last.square
-    free = xp.where(dof > 0, dof, xp.ones_like(dof))
+    free = xp.where(dof > 0, dof, 1.0)
     unit = square / free if frozen.unit is None else frozen.unit
     j = _score_matrix(frozen, last, unit, used / free, options, xp=xp)
     d = inverse(last.curvature, xp=xp)
@@ -249,7 +249,7 @@ def _result(
         covariance,
         scale=last.scale,
         background=last.background,
-        chi2=square / xp.where(unit > 0, unit, xp.ones_like(unit)) if frozen.unit is not None else dof,
+        chi2=square / xp.where(unit > 0, unit, 1.0) if frozen.unit is not None else dof,
         dof=dof,
         overlap=used / smaller,
         flags=flags,
@@ -280,7 +280,7 @@ def _score_matrix(
         pairs = pairs_in_box(frozen.box, xp=xp)
     j, level = score_covariance(spectra, residual, pairs, grid, xp=xp)
     # the residuals give the shape of the noise, the given errors its level
-    factor = correction if frozen.unit is None else unit / xp.where(level > 0, level, xp.ones_like(level))
+    factor = correction if frozen.unit is None else unit / xp.where(level > 0, level, 1.0)
     j = symmetric(j, xp=xp) * factor[:, None, None]
     # sampled correlations of few pixels, or of rounding errors, need not be those of any noise
     possible = xp.all(xp.isfinite(inverse(j - _LEAST * white, xp=xp)), axis=(-1, -2), keepdims=True)
