@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from .._array import Array, Namespace
 from ..fft_tools._dft import fourier_translate
-from .extend import Field, sample
+from .extend import Field, sample, single
 from .problem import Options, inner, over_image
 
-__all__ = ["Frozen", "Level", "attenuated", "gain_and_background", "model"]
+__all__ = ["Frozen", "Level", "attenuated", "gain_and_background", "lightened", "model"]
 
 
 class Frozen(NamedTuple):
@@ -35,6 +35,13 @@ class Frozen(NamedTuple):
     """Variance of a pixel of weight 1; None: not known."""
     binary: bool
     """All weights are 0 or 1."""
+
+
+def lightened(frozen: Frozen, *, xp: Namespace) -> Frozen:
+    """Return the problem in single precision."""
+    field = frozen.field._replace(spectrum=single(frozen.field.spectrum, xp=xp))
+    moving, weight, gains = (single(a, xp=xp) for a in (frozen.moving, frozen.weight, frozen.gains))
+    return frozen._replace(field=field, moving=moving, weight=weight, gains=gains)
 
 
 class Level(NamedTuple):

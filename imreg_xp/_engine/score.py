@@ -19,7 +19,7 @@ from ..fft_tools._dft import contract, rfft, slopes_and_bends, taylor_sums
 from ..fft_tools._modes import taylor_columns
 from ._linalg import inverse, symmetric
 from .extend import single, slopes_of
-from .frozen import Frozen, Level, gain_and_background, model
+from .frozen import Frozen, Level, gain_and_background, lightened, model
 from .problem import Options, column, inner, over_image
 
 __all__ = ["Score", "after_step", "orthogonal_slopes", "root", "score"]
@@ -66,11 +66,10 @@ def root(frozen: Frozen, offset: Array, moved: Array, level: Level, *, steps: in
     the correlation of two images.
     """
     grid, ndim = frozen.field.grid, offset.shape[-1]
-    moved, gains, own = (single(a, xp=xp) for a in (moved, frozen.gains, level.weighted))
-    moving, w = (single(a, xp=xp) for a in (frozen.moving, frozen.weight))
-    ahead = xp.conj(moved * gains if frozen.filtered else moved)
-    data = w * (moving - column(level.background, moving, xp=xp))
-    cross, own = (rfft(a, ndim, xp=xp) * ahead for a in (data, own))
+    light = lightened(frozen, xp=xp)
+    ahead = xp.conj(moved * light.gains if frozen.filtered else moved)
+    data = light.weight * (light.moving - column(level.background, light.moving, xp=xp))
+    cross, own = (rfft(a, ndim, xp=xp) * ahead for a in (data, level.weighted))
 
     still = xp.zeros_like(offset)
     ahead_of = _series(cross, grid, _ORDERS, xp=xp)

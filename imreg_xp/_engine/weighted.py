@@ -10,7 +10,7 @@ from ..fft_tools._dft import rfft
 from ._linalg import inverse, symmetric
 from .coarse import bin_down, block_mean, search
 from .extend import Field, box_sides, footprint, make_field, padded, roll, single, soft_window
-from .frozen import Frozen, Level, attenuated, gain_and_background, model
+from .frozen import Frozen, Level, attenuated, gain_and_background, lightened, model
 from .noise import pairs_in_box, pairs_of, score_covariance
 from .problem import Norm, Options, Side, column, inner, normalised, over_image, precision
 from .result import Registration, Status, finish
@@ -105,7 +105,7 @@ def _freeze(
 ) -> tuple[Frozen, Array, Level]:
     """Fix weights, attenuation and maximum-likelihood filter at an offset.
 
-    Return them, the spectrum of the model there, and gain and background.
+    Return them, and in single precision the spectrum of the model there, and gain and background.
     """
     shape = tuple(moving.image.shape[1:])
     field = make_field(reference.image, reference.valid, shape, wrap=options.wrap, xp=xp)
@@ -120,13 +120,17 @@ def _freeze(
     if not options.wrap and moving.valid is None and field.holes is None:
         box = box_sides(field, offset, shape, xp=xp)
     frozen = Frozen(field, none, False, image, w, box, *totals, none, None, True)
-    moved, value = model(field, offset, grid, xp=xp)
-    level = gain_and_background(value, frozen, options, xp=xp)
+    light = lightened(frozen, xp=xp)
+    moved, value = model(light.field, offset, grid, xp=xp)
+    level = gain_and_background(value, light, options, xp=xp)
     weight, unit, binary = _combined(reference, moving, field, offset, w, level.scale, xp=xp)
     if moving.err is None or reference.err is not None:
-        residual = image - column(level.scale, value, xp=xp) * value - column(level.background, value, xp=xp)
+        scale, background = (column(a, value, xp=xp) for a in level[:2])
+        residual = light.moving - scale * value - background
         window = xp.astype(soft_window(field, offset, shape, grid=grid, xp=xp), value.dtype)
-        rings = _rings(value, residual, window, weight, level.scale, grid, math.prod(shape), binary=binary, xp=xp)
+        rings = _rings(
+            value, residual, window, single(weight, xp=xp), level.scale, grid, math.prod(shape), binary=binary, xp=xp
+        )
         ratio = attenuation(rings, xp=xp) if options.fit_scale else none
         gains = ml_weights(rings, level.scale * ratio, len(shape), xp=xp)
         frozen = frozen._replace(gains=spread(gains, grid, value.dtype, xp=xp), filtered=True, attenuation=ratio)
@@ -135,7 +139,7 @@ def _freeze(
         return frozen, moved, attenuated(level, frozen, options, xp=xp)
     total, data = _totals(weight, image, acc, xp=xp)
     frozen = frozen._replace(total=total, data=data)
-    return frozen, moved, gain_and_background(value, frozen, options, xp=xp)
+    return frozen, moved, gain_and_background(value, lightened(frozen, xp=xp), options, xp=xp)
 
 
 def _totals(w: Array, image: Array, acc: object, *, xp: Namespace) -> tuple[Array, Array]:
