@@ -198,12 +198,13 @@ def ml_weights(rings: Rings, gain: Array, ndim: int, *, xp: Namespace) -> Array:
     modes = xp.maximum(rings.modes, 1.0)
     error = xp.sqrt(r * m / modes)
     signal = xp.where(x > _SIGNIFICANT * error, x, 0.0) / _safe(s, xp=xp)
-    trust = modes / _safe(r * m, xp=xp)
+    # a ring of which no mode is looked at has no power, and is not to be trusted
+    trust = rings.modes / _safe(r * m, xp=xp)
     folded = folded_power(signal, rings.modes, ndim, xp=xp)
 
     def noise_power(total: Array, part: Array, alias: Array) -> Array:
         rest = _mean(total - part - alias, trust, xp=xp)
-        return xp.maximum(rest, _FLOOR * _mean(total, modes, xp=xp)) + alias
+        return xp.maximum(rest, _FLOOR * _mean(total, rings.modes, xp=xp)) + alias
 
     p_r, p_m = noise_power(r, signal, folded), noise_power(m, s * s * signal, s * s * folded)
     # a ring too faint to show in the cross-power may show in a reference with hardly any noise

@@ -20,7 +20,7 @@ from .spectrum import Rings, attenuation, ml_weights, power, radial_mean, sample
 __all__ = ["solve"]
 
 _STEPS_ALONE = 4  # of Newton from the whole-pixel peak, before the last one
-_STEPS_BINNED = 2
+_STEPS_BINNED = 1
 _STEPS = 3  # from there, by the cross-spectrum
 _LEAST = 0.05  # of the variance of the score under white noise: less than that is not a variance
 
