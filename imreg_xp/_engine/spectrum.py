@@ -198,21 +198,31 @@ def ml_weights(rings: Rings, gain: Array, ndim: int, *, xp: Namespace) -> Array:
     s = gain[:, None]
     modes = xp.maximum(rings.modes, 1.0)
     error = xp.sqrt(r * m / modes)
-    signal = xp.where(x > _SIGNIFICANT * error, x, 0.0) / _safe(s, xp=xp)
+    shown = _beyond(x, _SIGNIFICANT * error, xp=xp)
+    seen_signal = xp.maximum(x, 0.0) / _safe(s, xp=xp)
+    signal = shown * seen_signal
     # a ring of which no mode is looked at has no power, and is not to be trusted
-    trust = rings.modes / _safe(r * m, xp=xp)
-    folded = folded_power(signal, rings.modes, ndim, xp=xp)
+    least_r, least_m = (_FLOOR * _mean(a, rings.modes, xp=xp) for a in (r, m))
+    # nor are powers that are but rounding errors to be trusted more than the least that counts
+    trust = rings.modes / _safe(xp.maximum(r, least_r) * xp.maximum(m, least_m), xp=xp)
+    folded = folded_power(seen_signal, rings.modes * shown, ndim, xp=xp)
 
-    def noise_power(total: Array, part: Array, alias: Array) -> Array:
-        rest = _mean(total - part - alias, trust, xp=xp)
-        return xp.maximum(rest, _FLOOR * _mean(total, rings.modes, xp=xp)) + alias
+    def noise_power(total: Array, part: Array, alias: Array, least: Array) -> Array:
+        return xp.maximum(_mean(total - part - alias, trust, xp=xp), least) + alias
 
-    p_r, p_m = noise_power(r, signal, folded), noise_power(m, s * s * signal, s * s * folded)
+    p_r = noise_power(r, signal, folded, least_r)
+    p_m = noise_power(m, s * s * signal, s * s * folded, least_m)
     # a ring too faint to show in the cross-power may show in a reference with hardly any noise
     beyond = r - p_r
-    seen = beyond > 2 * _SIGNIFICANT * r * xp.sqrt(2 / modes)
-    signal = xp.where(signal > 0, signal, xp.where(seen, beyond, 0.0))
+    faint = _beyond(beyond, 2 * _SIGNIFICANT * r * xp.sqrt(2 / modes), xp=xp) * xp.maximum(beyond, 0.0)
+    signal = signal + (1 - shown) * faint
     return _filter(signal, s, p_r, p_m, xp=xp)
+
+
+def _beyond(x: Array, limit: Array, *, xp: Namespace) -> Array:
+    """Return 1 where x is well beyond a limit, 0 where it is not; between, rounding errors must not decide a weight."""
+    ratio = x / xp.where(limit > 0, limit, math.inf)
+    return xp.minimum(xp.maximum(4 * ratio - 3.5, 0.0), 1.0)
 
 
 def _ring_frequencies(rings: int, ndim: int, like: Array, *, xp: Namespace) -> Array:
