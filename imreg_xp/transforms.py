@@ -59,10 +59,9 @@ def apply_transform(
 
     Notes
     -----
-    The rms error 4 pixels inside the border is 1.5e-4 / 3e-5 of the image rms for beams of 1.0 / 1.5 pixels sigma; the
-    former is what sampling has folded into the corners of the band. A magnification well below 1 samples the image more
-    coarsely than its own pixels: smooth it first where it has structure finer than that. The last row of a matrix is
-    taken to be (0, 0, 1).
+    What is left of errors, a few pixels inside the border, is what sampling has folded into the corners of the band. A
+    magnification well below 1 samples the image more coarsely than its own pixels: smooth it first where it has
+    structure finer than that. The last row of a matrix is taken to be (0, 0, 1).
     """
     given = {"transform": transform[0] if isinstance(transform, tuple) else transform}
     given = given if hasattr(given["transform"], "dtype") else {}

@@ -21,7 +21,7 @@ if str(ROOT) not in sys.path:
 
 # ruff: isort: off
 from benchmarks import accuracy, calibration, claims, clock, compare, faint, gpu, peers, quotes, record  # noqa: E402
-from benchmarks import limits, pages, report, scaling, spectra, speed, systems, tables  # noqa: E402
+from benchmarks import limits, pages, report, scaling, spectra, speed, systems, tables, turned  # noqa: E402
 from benchmarks.__main__ import main as command  # noqa: E402
 from benchmarks.peers import METHODS, Answer, Method, Pair  # noqa: E402
 # ruff: isort: on
@@ -239,6 +239,7 @@ def records():
             for row in accuracy.cell([*methods, *systems.SYSTEMS[-2:]], "stars", 0.1, 32, 2)
         ],
         "faint": [row for count in (3, 5) for row in faint.cell("periodic", 1.0, count, 2, size=16)],
+        "turned": turned.cell(turned.METHODS[2:3], "any turn", (0.1,), 64, 1),
         "limits": [
             limits.interpolation(1.0, 1, 32),
             limits.small(16, "white", 2),

@@ -128,6 +128,9 @@ def test_pointings_that_are_binned_for_the_search_converge(noise, err):
         )
         found = imreg_xp.register(reference, moving, reference_err=err, moving_err=err)
         assert found.status == 0
+        # noise in the reference neither lowers the gain nor counts by a lowered one
+        assert found.scale == pytest.approx(1, abs=0.1)
+        assert err is None or found.chi2 / found.dof == pytest.approx(1, abs=0.1)
         pulls.append((found.shift + offset) / found.shift_err)
     # 16 numbers with an rms of 1
     assert 0.5 < np.sqrt(np.mean(np.square(pulls))) < 1.5

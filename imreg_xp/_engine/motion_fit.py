@@ -74,12 +74,16 @@ def _freeze(
     (value,) = spline_at(coefs, points, xp=xp)
     level = gain_and_background(value, scene, options, xp=xp)
     scale, background = level.scale, level.background
-    weight, unit, binary = combined(reference, moving, lambda p: nearest(p, points, xp=xp), w, scale, xp=xp)
+
+    def weighed(scale: Array) -> tuple[Array, Array | None, bool]:
+        return combined(reference, moving, lambda p: nearest(p, points, xp=xp), w, scale, xp=xp)
+
+    weight, unit, binary = weighed(scale)
     if moving.err is None or reference.err is not None:
         residual = image - column(scale, value, xp=xp) * value - column(background, value, xp=xp)
         window = xp.astype(_window(points, field.shape, shape, xp=xp), value.dtype)
         rings = rings_of(value, residual, window, weight, scale, grid, xp=xp)
-        attenuated = attenuation(rings, xp=xp) if options.fit_scale else one
+        attenuated = attenuation(rings, scale, xp=xp) if options.fit_scale else one
         rings = _within_band(rings, scale, motion.magnification / 2 * max(grid), xp=xp)
         gains = ml_weights(rings, scale * attenuated, ndim, xp=xp)
         scene = scene._replace(
@@ -88,6 +92,8 @@ def _freeze(
             stretch=step_length(rings, gains, ndim, xp=xp),
             attenuation=attenuated,
         )
+        # the noise of the reference counts by the gain, not by what it lowers that to
+        weight, unit, binary = weighed(scale * attenuated) if reference.err is not None else (weight, unit, binary)
     total, data = totals(weight, image, acc, xp=xp)
     return scene._replace(weight=weight, total=total, data=data, unit=unit, binary=binary)
 

@@ -173,19 +173,18 @@ def wiener(spectrum: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
     return spread(gain, shape, xp.real(spectrum).dtype, xp=xp)
 
 
-def attenuation(rings: Rings, *, xp: Namespace) -> Array:
-    """Return by how much least squares over all modes underestimates the gain of `moving`, (batch,), at least 1.
+def attenuation(rings: Rings, gain: Array, *, xp: Namespace) -> Array:
+    """Return by how much the `gain` (batch,) by least squares underestimates that of `moving`, (batch,), at least 1.
 
     Least squares takes noise in the reference for signal. The rings where both images hold the same signal do not:
-    they count by a high power of their coherence.
+    they count by a high power of their coherence. What all rings say together is not asked: most of the power is in the
+    few largest modes, of which the rings may hold some only.
     """
     coherence = xp.maximum(rings.cross, 0.0) ** 2 / _safe(rings.reference * rings.moving, xp=xp)
     h = rings.modes * coherence**8
     coherent = xp.sum(h * rings.cross, axis=1) / _safe(xp.sum(h * rings.reference, axis=1), xp=xp)
-    plain = xp.sum(rings.modes * rings.cross, axis=1) / _safe(xp.sum(rings.modes * rings.reference, axis=1), xp=xp)
-    usable = (coherent > 0) & (plain > 0)
-    ratio = xp.where(usable, coherent, 1.0) / xp.where(usable, plain, 1.0)
-    return xp.maximum(ratio, 1.0)
+    usable = (coherent > 0) & (gain > 0)
+    return xp.maximum(xp.where(usable, coherent, 1.0) / xp.where(usable, gain, 1.0), 1.0)
 
 
 def ml_weights(rings: Rings, gain: Array, ndim: int, *, xp: Namespace) -> Array:

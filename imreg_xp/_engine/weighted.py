@@ -9,13 +9,14 @@ from .._array import Array, Namespace, device_of
 from ..fft_tools._dft import rfft
 from ._linalg import inverse, symmetric
 from .coarse import binned, search, weights_of
-from .extend import Field, box_sides, footprint, make_field, padded, roll, single, soft_window
+from .extend import box_sides, footprint, make_field, padded, roll, single, soft_window
 from .frozen import Frozen, Level, attenuated, gain_and_background, lightened, model
 from .noise import pairs_in_box, pairs_of, score_covariance
-from .problem import Norm, Options, Side, column, inner, normalised, over_image, precision
+from .problem import Norm, Options, Side, column, normalised, over_image, precision
 from .result import Registration, Status, finish
 from .score import Score, after_step, orthogonal_slopes, root, score
-from .spectrum import Rings, attenuation, ml_weights, power, radial_mean, sampled_spectrum, spread
+from .spectrum import attenuation, ml_weights, spread
+from .weights import combined, rings_of, totals
 
 __all__ = ["solve"]
 
@@ -92,109 +93,55 @@ def _freeze(
     w = precision(moving, xp=xp)
     w = xp.where(footprint(field, offset, shape, grid=grid, xp=xp), w, 0.0)
     none = xp.ones((1,), dtype=acc, device=device_of(image))
-    totals = _totals(w, image, acc, xp=xp)
+    sums = totals(w, image, acc, xp=xp)
     box = None
     if not options.wrap and moving.valid is None and field.holes is None:
         box = box_sides(field, offset, shape, xp=xp)
-    frozen = Frozen(field, none, False, image, w, box, *totals, none, None, True)
+    frozen = Frozen(field, none, False, image, w, box, *sums, none, None, True)
     light = lightened(frozen, xp=xp)
     moved, value = model(light.field, offset, grid, xp=xp)
     level = gain_and_background(value, light, options, xp=xp)
-    weight, unit, binary = _combined(reference, moving, field, offset, w, level.scale, xp=xp)
-    if moving.err is None or reference.err is not None:
-        scale, background = (column(a, value, xp=xp) for a in level[:2])
-        residual = light.moving - scale * value - background
-        window = xp.astype(soft_window(field, offset, shape, grid=grid, xp=xp), value.dtype)
-        rings = _rings(
-            value, residual, window, single(weight, xp=xp), level.scale, grid, math.prod(shape), binary=binary, xp=xp
+
+    def weighed(frozen: Frozen, scale: Array) -> Frozen:
+        weight, unit, binary = combined(
+            reference, moving, lambda p: roll(p, field, offset, grid, xp=xp), w, scale, xp=xp
         )
-        ratio = attenuation(rings, xp=xp) if options.fit_scale else none
-        gains = ml_weights(rings, level.scale * ratio, len(shape), xp=xp)
-        frozen = frozen._replace(gains=spread(gains, grid, value.dtype, xp=xp), filtered=True, attenuation=ratio)
-    frozen = frozen._replace(weight=weight, unit=unit, binary=binary)
-    if binary:
+        return frozen._replace(weight=weight, unit=unit, binary=binary)
+
+    frozen = weighed(frozen, level.scale)
+    if moving.err is None or reference.err is not None:
+        frozen = _with_filter(frozen, light.moving, value, level, offset, shape, options, xp=xp)
+        if reference.err is not None:
+            # its noise counts by the gain, not by what it lowers that to
+            frozen = weighed(frozen, level.scale * frozen.attenuation)
+    if frozen.binary:
         return frozen, moved, attenuated(level, frozen, options, xp=xp)
-    total, data = _totals(weight, image, acc, xp=xp)
+    total, data = totals(frozen.weight, image, acc, xp=xp)
     frozen = frozen._replace(total=total, data=data)
     return frozen, moved, gain_and_background(value, lightened(frozen, xp=xp), options, xp=xp)
 
 
-def _totals(w: Array, image: Array, acc: object, *, xp: Namespace) -> tuple[Array, Array]:
-    return xp.sum(w, axis=over_image(w), dtype=acc), inner(w, image, acc, xp=xp)
-
-
-def _combined(
-    reference: Side, moving: Side, field: Field, offset: Array, w: Array, scale: Array, *, xp: Namespace
-) -> tuple[Array, Array | None, bool]:
-    """Return the weights, the variance of a pixel of weight 1 (None: unknown), and whether all weights are 0 or 1.
-
-    Where both images have errors the variance is that of m - s r(x - d); the weights `w` are of `moving` alone.
-    """
-    e_m, e_r = moving.err, reference.err
-    if e_m is None:
-        return w, None, True
-    maps = e_m.ndim > 1 or (e_r is not None and e_r.ndim > 1)
-    if e_r is None:
-        # of the whole image, as the relative weights are
-        return w, xp.astype(_relative(moving, w, xp=xp)[1], offset.dtype) + 0 * scale, not maps
-    if not maps:
-        return w, e_m**2 + scale**2 * e_r**2, True
-    # the relative precision is bounded, so that rolling it by Fourier leaves only rounding errors; a variance is not
-    p_r, best_r = _relative(reference, w, xp=xp)
-    if p_r.shape[1:] != (1,) * len(field.shape):
-        p_r = xp.maximum(roll(p_r, field, offset, w.shape[1:], xp=xp), 0.0)
-    p_m, best_m = _relative(moving, w, xp=xp)
-    joint = p_r * column(best_m, w, xp=xp) + p_m * column(scale**2 * best_r, w, xp=xp)
-    precise = xp.where((w > 0) & (joint > 0), p_r * p_m / xp.where(joint > 0, joint, 1.0), 0 * joint)
-    best = xp.max(precise, axis=over_image(precise))
-    best = xp.where(best > 0, best, 1.0)
-    return precise / column(best, w, xp=xp), 1 / xp.astype(best, offset.dtype), False
-
-
-def _relative(side: Side, like: Array, *, xp: Namespace) -> tuple[Array, Array]:
-    """Return the relative precision of the pixels (1 where the error is a number) and the smallest variance."""
-    if side.err.ndim == 1:
-        return xp.ones((1,) * like.ndim, dtype=like.dtype, device=device_of(like)), side.err**2
-    square = xp.where(side.valid, side.err**2, xp.full_like(side.err, math.inf))
-    best = xp.min(square, axis=over_image(square))
-    return precision(side, xp=xp), xp.where(xp.isfinite(best), best, 1.0)
-
-
-def _rings(
+def _with_filter(
+    frozen: Frozen,
+    image: Array,
     value: Array,
-    residual: Array,
-    window: Array,
-    weight: Array,
-    scale: Array,
-    grid: Sequence[int],
-    pixels: int,
+    level: Level,
+    offset: Array,
+    shape: tuple[int, ...],
+    options: Options,
     *,
-    binary: bool,
     xp: Namespace,
-) -> Rings:
-    """Return radial powers of the reference in a smooth window, and of data = scale * reference + residual.
-
-    `pixels` the images have, and the `grid` more.
-
-    Holes are in the residual alone: cut into the reference they would leak power from large scales to small ones. It is
-    whitened by the weights, at the level they make of the noise.
-    """
-    used = weight
-    if not binary:
-        acc, axes = scale.dtype, over_image(weight)
-        count, total = xp.sum(xp.astype(weight > 0, acc), axis=axes), xp.sum(weight, axis=axes, dtype=acc)
-        level = count / xp.where(total > 0, total, 1.0)
-        used = xp.sqrt(weight * column(level, weight, xp=xp))
-    residual = residual * used
-    f = sampled_spectrum(window * value, grid, xp=xp)
-    g = sampled_spectrum(window * residual, grid, xp=xp)
-    powers = xp.concat([power(f, xp=xp), power(f, g, xp=xp), power(g, xp=xp)], axis=0)
-    means, modes = radial_mean(powers, grid, xp=xp)
-    r, c, p = (means[i * g.shape[0] : (i + 1) * g.shape[0], :] for i in range(3))
-    s = scale[:, None]
-    # a mode of a padded grid is less than an independent number
-    independent = modes * min(1.0, pixels / math.prod(grid))
-    return Rings(r, xp.maximum(s * s * r + 2 * s * c + p, 0.0), s * r + c, xp.zeros_like(r) + independent)
+) -> Frozen:
+    """Return the problem with attenuation and maximum-likelihood filter, from the model at an offset."""
+    grid, pixels, binary = frozen.field.grid, math.prod(shape), frozen.binary
+    scale, background = (column(a, value, xp=xp) for a in level[:2])
+    window = xp.astype(soft_window(frozen.field, offset, shape, grid=grid, xp=xp), value.dtype)
+    weight = single(frozen.weight, xp=xp)
+    residual = image - scale * value - background
+    rings = rings_of(value, residual, window, weight, level.scale, grid, pixels=pixels, binary=binary, xp=xp)
+    ratio = attenuation(rings, level.scale, xp=xp) if options.fit_scale else frozen.attenuation
+    gains = ml_weights(rings, level.scale * ratio, len(shape), xp=xp)
+    return frozen._replace(gains=spread(gains, grid, value.dtype, xp=xp), filtered=True, attenuation=ratio)
 
 
 def _result(

@@ -40,9 +40,9 @@ def combined(
         p_r = xp.maximum(moved(p_r), 0.0)
     p_m, best_m = _relative(moving, w, xp=xp)
     joint = p_r * column(best_m, w, xp=xp) + p_m * column(scale**2 * best_r, w, xp=xp)
-    precise = xp.where((w > 0) & (joint > 0), p_r * p_m / xp.where(joint > 0, joint, xp.ones_like(joint)), 0 * joint)
+    precise = xp.where((w > 0) & (joint > 0), p_r * p_m / xp.where(joint > 0, joint, 1.0), 0 * joint)
     best = xp.max(precise, axis=over_image(precise))
-    best = xp.where(best > 0, best, xp.ones_like(best))
+    best = xp.where(best > 0, best, 1.0)
     return precise / column(best, w, xp=xp), 1 / xp.astype(best, scale.dtype), False
 
 
@@ -52,7 +52,7 @@ def _relative(side: Side, like: Array, *, xp: Namespace) -> tuple[Array, Array]:
         return xp.ones((1,) * like.ndim, dtype=like.dtype, device=device_of(like)), side.err**2
     square = xp.where(side.valid, side.err**2, xp.full_like(side.err, math.inf))
     best = xp.min(square, axis=over_image(square))
-    return precision(side, xp=xp), xp.where(xp.isfinite(best), best, xp.ones_like(best))
+    return precision(side, xp=xp), xp.where(xp.isfinite(best), best, 1.0)
 
 
 def rings_of(
@@ -63,24 +63,29 @@ def rings_of(
     scale: Array,
     grid: Sequence[int],
     *,
+    pixels: int | None = None,
+    binary: bool = False,
     xp: Namespace,
 ) -> Rings:
     """Return radial powers of the reference in a smooth window, and of data = scale * reference + residual.
 
     Holes are in the residual alone: cut into the reference they would leak power from large scales to small ones. It is
-    whitened by the weights, at the level they make of the noise.
+    whitened by the weights, at the level they make of the noise, unless they are `binary`. So many `pixels` the images
+    have: None, as many as the maps.
     """
-    acc, axes = scale.dtype, over_image(weight)
-    used = xp.sum(xp.astype(weight > 0, acc), axis=axes)
-    total = xp.sum(weight, axis=axes, dtype=acc)
-    level = used / xp.where(total > 0, total, xp.ones_like(total))
-    residual = residual * xp.sqrt(weight * column(level, weight, xp=xp))
+    if not binary:
+        acc, axes = scale.dtype, over_image(weight)
+        count, total = xp.sum(xp.astype(weight > 0, acc), axis=axes), xp.sum(weight, axis=axes, dtype=acc)
+        level = count / xp.where(total > 0, total, 1.0)
+        weight = xp.sqrt(weight * column(level, weight, xp=xp))
     f = sampled_spectrum(window * value, grid, xp=xp)
-    g = sampled_spectrum(window * residual, grid, xp=xp)
-    r, modes = radial_mean(power(f, xp=xp), grid, xp=xp)
-    c = radial_mean(power(f, g, xp=xp), grid, xp=xp)[0]
-    p = radial_mean(power(g, xp=xp), grid, xp=xp)[0]
+    g = sampled_spectrum(window * (residual * weight), grid, xp=xp)
+    powers = xp.concat([power(f, xp=xp), power(f, g, xp=xp), power(g, xp=xp)], axis=0)
+    means, modes = radial_mean(powers, grid, xp=xp)
+    n = g.shape[0]
+    r, c, p = (means[i * n : (i + 1) * n, :] for i in range(3))
     s = scale[:, None]
     # a mode of a padded grid is less than an independent number
-    independent = modes * min(1.0, math.prod(value.shape[1:]) / math.prod(grid))
+    pixels = math.prod(value.shape[1:]) if pixels is None else pixels
+    independent = modes * min(1.0, pixels / math.prod(grid))
     return Rings(r, xp.maximum(s * s * r + 2 * s * c + p, 0.0), s * r + c, xp.zeros_like(r) + independent)
