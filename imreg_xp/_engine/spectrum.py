@@ -40,6 +40,7 @@ __all__ = [
 
 _SIGNIFICANT = 2.0  # standard errors
 _FLOOR = 1e-6  # least noise power, in units of the image variance: what interpolation leaves
+_ROUNDED = 1e-5  # of a gain: what single precision leaves of powers is no noise
 
 
 class Rings(NamedTuple):
@@ -184,7 +185,8 @@ def attenuation(rings: Rings, gain: Array, *, xp: Namespace) -> Array:
     h = rings.modes * coherence**8
     coherent = xp.sum(h * rings.cross, axis=1) / _safe(xp.sum(h * rings.reference, axis=1), xp=xp)
     usable = (coherent > 0) & (gain > 0)
-    return xp.maximum(xp.where(usable, coherent, 1.0) / xp.where(usable, gain, 1.0), 1.0)
+    ratio = xp.where(usable, coherent, 1.0) / xp.where(usable, gain, 1.0)
+    return xp.maximum(ratio - _ROUNDED, 1.0)
 
 
 def ml_weights(rings: Rings, gain: Array, ndim: int, *, xp: Namespace) -> Array:
