@@ -22,6 +22,7 @@ PARTS = {
     "gpu": "Time per frame on a GPU; without one, what a model says that it would be asked to do.",
     "documented": "Time and error of each documented function beside the same one of image-registration.",
     "systems": "Bias, error and time of the systems that people know by name, on the same scenes.",
+    "turned": "Error of angle, magnification and shift, and time, of images that are turned and magnified.",
     "faint": "Many faint frames of one scene: in pairs, on their mean, and all at once.",
     "limits": "Interpolation, small and undersampled images, chains: what the documentation says in figures.",
     "spectra": "Redshifts: errors made and claimed, and many spectra in one call.",

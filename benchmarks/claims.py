@@ -18,14 +18,15 @@ _BOUND = 0.1
 _SAME_MEMORY = 0.1  # images
 _BUDGET = 256  # MB that spectra may need beside themselves, whatever their number
 _JOINT = "imreg_xp, joint"
+_TURNED = "imreg_xp, similarity"
 _OURS = {"wrap": "imreg_xp, wrap", "overlap": "imreg_xp, overlap"}
 
 
 def doubts(record: Record) -> list[str]:
     """Return a sentence for each of our rows whose pulls, coverage or error are not what they should be."""
-    check = {"calibration": _calibration, "accuracy": _accuracy, "faint": _faint, "spectra": _spectra}.get(
-        record["command"]
-    )
+    check = {
+        "calibration": _calibration, "accuracy": _accuracy, "faint": _faint, "spectra": _spectra, "turned": _turned,
+    }.get(record["command"])  # fmt: skip
     return [] if check is None else [s for row in record["rows"] if _ours(row) for s in check(row)]
 
 
@@ -89,6 +90,17 @@ def _spectra(row: Row) -> Iterator[str]:
         yield f"{where}: {row['megabytes']:.0f} MB beside the data, more than {_BUDGET}"
 
 
+def _turned(row: Row) -> Iterator[str]:
+    if row["method"] != _TURNED:
+        return
+    where = f"{row['method']}, {row['scene']}, noise {row['noise']:g}"
+    if row["lost"]:
+        yield f"{where}: {row['lost']:.0%} lost"
+    # four parameters, not two
+    if row["pull"] is not None and abs(row["pull"] - 1) > _allowed({**row, "frames": 2}, _WHITE):
+        yield f"{where}: the rms of the pulls is {row['pull']:.2f}, not 1"
+
+
 def _meant(scene: str) -> str:
     return _OURS["wrap" if scene == "periodic" else "overlap"]
 
@@ -98,6 +110,7 @@ def wins(record: Record) -> list[str]:
     find = {
         "speed": _faster, "accuracy": _nearer, "calibration": _truer, "scaling": _faster_at,
         "documented": _same_function, "systems": _nearer_than_register, "faint": _nearer_than_jointly,
+        "turned": _better_at_turns,
     }.get(record["command"])  # fmt: skip
     told: dict[str, list[str]] = {}
     for start, where in find(record["rows"]) if find else ():
@@ -148,6 +161,17 @@ def _nearer_than_jointly(rows: list[Row]) -> Iterator[tuple[str, str]]:
     for ours, row in _rivals(usual, ("scene", "snr", "frames"), "rms", lambda _: _JOINT, all_others=True):
         times = f"{ours['rms'] / row['rms']:.2f} ({row['scene']}, S/N {row['snr']:g}, {row['frames']} frames)"
         yield f"{row['method']} is nearer than {ours['method']}", times
+
+
+def _better_at_turns(rows: list[Row]) -> Iterator[tuple[str, str]]:
+    """Compare errors of what is found, and times once."""
+    case = ("scene", "noise")
+    for field, what in (("rms_angle", "angle"), ("rms_magnification", "magnification"), ("rms_shift", "shift")):
+        for ours, row in _rivals(rows, case, field, lambda _: _TURNED):
+            times = f"{ours[field] / row[field]:.2f} in {what} ({row['scene']}, noise {row['noise']:g})"
+            yield f"{row['method']} is nearer than {ours['method']}", times
+    for ours, row in _rivals(list({r["method"]: r for r in rows}.values()), ("size",), "ms", lambda _: _TURNED):
+        yield f"{row['method']} is faster than {ours['method']}", f"{ours['ms'] / row['ms']:.1f} ({row['size']}²)"
 
 
 def _nearer(rows: list[Row]) -> Iterator[tuple[str, str]]:

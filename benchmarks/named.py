@@ -52,8 +52,10 @@ SYSTEMS: tuple[System, ...] = (
            (("imreg_xp.correl_optimize", "magnification 10"),)),
     System("subreg (Perrin)", "star fields, headers of telescopes", "`subreg`", "`register_stack`",
            tuple((f"imreg_xp.subreg, {m}", m) for m in ("X", "F", "FHP", "C", "O", "G", "R", "M"))),
-    System("similarity (Gohlke), imreg_dft", "rotation and scale", "shifts: `register`", "`register`",
-           (("imreg_dft", "imreg_dft, shift alone"),)),
+    System("similarity (Gohlke), imreg_dft", "rotation and scale", "`similarity`, `translation`, `similarity_matrix`",
+           '`register` with `model="similarity"`',
+           (("imreg_xp, similarity", "`register`"), ("imreg_xp.similarity, not refined", "here, not refined"),
+            ("imreg_dft", "imreg_dft"), ("imreg_dft, 3 iterations", "imreg_dft, 3 iterations")), part="turned"),
     System("Gratadour, Mugnier and Rouan", "many faint frames of one scene", "`register_stack(\"joint\", frames)`", "-",
            part="faint"),
     System("SDSS; Tonry and Davis", "redshifts", "`spectral_shift`", "its error from chi²", part="spectra"),
@@ -65,7 +67,8 @@ def table(found: dict[str, Record]) -> str:
     lines = [_HEAD, ("---",) * len(_HEAD)]
     for system in SYSTEMS:
         rows = found[system.part]["rows"] if system.part in found else []
-        measured = {"systems": _of_images, "faint": _of_frames, "spectra": _of_spectra}[system.part](system, rows)
+        kinds = {"systems": _of_images, "turned": _of_turns, "faint": _of_frames, "spectra": _of_spectra}
+        measured = kinds[system.part](system, rows)
         # a line of each cell is that of one function
         cells = [_LINE.join(column) for column in zip(*measured, strict=True)] or [""] * 6
         lines.append((system.name, system.good_for, system.here, system.instead, *cells))
@@ -85,8 +88,29 @@ def _of_images(system: System, rows: list[Row]) -> Iterator[tuple[str, ...]]:
 def _error(row: Row | None) -> str:
     if row is None or row["rms_found"] is None:
         return "-" if row is None else row["note"] or "none found"
-    error = f"{row['rms_found']:.4f}" if row["rms_found"] >= 0.0001 else "< 0.0001"
-    return error + (f" ({row['lost']:.0%} off)" if row["lost"] else "")
+    return _least(row["rms_found"]) + (f" ({row['lost']:.0%} off)" if row["lost"] else "")
+
+
+def _of_turns(system: System, rows: list[Row]) -> Iterator[tuple[str, ...]]:
+    """Go through the functions of a system: errors of shift, angle and magnification of pointings at any angle."""
+    known = {(r["method"], r["noise"]): r for r in rows if r["scene"] == "any turn"}
+    for name, called in system.methods:
+        if (name, BIAS) in known:
+            row = known[name, BIAS]
+            time = f"{brief(row['ms'])} ({row['ratio']:.0f})" if row["ms"] else "-"
+            yield called, "-", _turn(row), "-", f"{_turn(known[name, NOISE])}, pointings", time
+
+
+def _turn(row: Row) -> str:
+    if row["rms_shift"] is None:
+        return row["note"] or "none found"
+    shift, angle, size = (row[f"rms_{what}"] for what in ("shift", "angle", "magnification"))
+    lost = f" ({row['lost']:.0%} off)" if row["lost"] else ""
+    return f"{_least(shift)}, {_least(angle)}°, {_least(100 * size)} %{lost}"
+
+
+def _least(value: float) -> str:
+    return f"{value:.4f}" if value >= 0.0001 else "< 0.0001"
 
 
 def _of_frames(_: System, rows: list[Row]) -> Iterator[tuple[str, ...]]:

@@ -53,6 +53,11 @@ ROWS: dict[str, dict[str, Any]] = {
         "scene": str, "noise": _NUMBER, "size": int, "method": str, "realisations": int, "rms": _MAYBE,
         "rms_found": _MAYBE, "lost": _MAYBE, "ms": _MAYBE, "ratio": _MAYBE, "note": str,
     },
+    "turned": {
+        "scene": str, "noise": _NUMBER, "size": int, "method": str, "realisations": int, "rms_angle": _MAYBE,
+        "rms_magnification": _MAYBE, "rms_shift": _MAYBE, "lost": _MAYBE, "pull": _MAYBE, "ms": _MAYBE,
+        "ratio": _MAYBE, "note": str,
+    },
     "limits": {"what": str, "case": str, "value": _MAYBE, "unit": str, "realisations": int, "note": str},
     "spectra": {
         "what": str, "method": str, "snr": _NUMBER, "spectra": int, "pixels": int, "templates": int, "scatter": _MAYBE,

@@ -65,6 +65,14 @@ _INTRO = {
         "shifts, without answers that are off by more than 1 pixel, whose share is in brackets. Time is that of a "
         "pair in float64, in brackets as a multiple of the bare FFTs."
     ),
+    "turned": (
+        "Images that are turned, magnified and shifted by up to 5 % of their size, with gain and background: small "
+        "turns up to 5 degrees and 5 %, any turn up to half a turn and from 0.7 to 1.4. Skies are summed directly "
+        "at every position; real images are smoothed by a beam of 1.5 pixels and interpolated by splines of degree 5, "
+        "and are empty where the turned one looks beyond the picture. Rms error of angle, magnification (relative) and "
+        "shift (per axis), of the answers that misplace the pixels by less than 3 (rms over the image); the others are "
+        "lost. Pulls are those of all four parameters. Time is that of a pair in float64 on one thread."
+    ),
     "faint": (
         "The claim of Gratadour, Mugnier & Rouan (2005): frames too faint to be registered in pairs are registered "
         "to a small fraction of a pixel by maximum likelihood of the unknown scene and of all shifts at once, with "
@@ -235,6 +243,10 @@ def _systems(record: Record) -> Iterator[str]:
                 lambda r: r.get("text") or cell(r))  # fmt: skip
 
 
+def _turned(record: Record) -> Iterator[str]:
+    yield as_markdown(record["rows"], COLUMNS["turned"])
+
+
 def _faint(record: Record) -> Iterator[str]:
     def cell(row: Row) -> str:
         if row["rms"] is None:
@@ -266,6 +278,7 @@ _TABLES = {
     "gpu": _gpu,
     "documented": _documented,
     "systems": _systems,
+    "turned": _turned,
     "faint": _faint,
     "limits": _limits,
     "spectra": _spectra,

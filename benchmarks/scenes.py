@@ -15,7 +15,7 @@ import numpy as np
 
 from .peers import Pair
 
-__all__ = ["REAL", "SCENES", "STARS", "Drawn", "borrowed", "drawn", "periodic_pair"]
+__all__ = ["REAL", "SCENES", "STARS", "Drawn", "borrowed", "drawn", "periodic_pair", "picture"]
 
 _LARGEST = 0.05  # of the image: shifts of real pointings, and such that wrapping around does not hide the peak
 
@@ -109,7 +109,7 @@ def _averaged(image: np.ndarray, corner: np.ndarray, size: int, block: int) -> n
 
 
 @functools.cache
-def _picture(name: str) -> np.ndarray | None:
+def picture(name: str) -> np.ndarray | None:
     """Return a real image of rms 1, None if the package that has it is not installed."""
     if name.endswith(".fits"):
         from astropy.io import fits  # noqa: PLC0415  (slow to import, and needed here alone)
@@ -128,7 +128,7 @@ def _picture(name: str) -> np.ndarray | None:
 
 def _of(name: str, block: int) -> Callable[[np.random.Generator, int, float], Drawn | None]:
     def draw(rng: np.random.Generator, size: int, noise: float) -> Drawn | None:
-        image = _picture(name)
+        image = picture(name)
         return None if image is None else real(rng, size, noise, image, block)
 
     return draw

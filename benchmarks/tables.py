@@ -50,6 +50,11 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ("lost", "lost", ".2f"), ("rms_found", "rms of the others", ".4f"), ("ms", "ms", ".2f"),
         ("ratio", "x FFTs", ".2f"), ("note", "", ""),
     ),
+    "turned": (
+        ("scene", "scene", ""), ("noise", "noise", "g"), ("method", "method", ""), ("rms_angle", "angle, deg", ".4f"),
+        ("rms_magnification", "magnification", ".5f"), ("rms_shift", "shift, px", ".4f"), ("lost", "lost", ".2f"),
+        ("pull", "pull", ".2f"), ("ms", "ms", ".1f"), ("ratio", "x FFTs", ".0f"), ("note", "", ""),
+    ),
     "spectra": (
         ("what", "what", ""), ("spectra", "spectra", ""), ("pixels", "pixels", ""), ("templates", "templates", ""),
         ("snr", "S/N", "g"), ("method", "method", ""), ("scatter", "scatter, km/s", ".1f"),

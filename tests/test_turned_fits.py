@@ -14,9 +14,9 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from click.testing import CliRunner
 from commands import refused
-from turned_scenes import places
 from scipy import ndimage
 from sky_scenes import seen, sky_header, wcs_of
+from turned_scenes import places
 
 from imreg_xp.cli import main
 from imreg_xp.FITS_tools import InputError, align_fits, aligned_image, corrected_header, write_corrected
