@@ -65,6 +65,7 @@ class _NumpyNamespace:
         return function
 
 
+_FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))  # in the byte order of the machine
 _WITH_SCIPY_FFT = _NumpyNamespace(scipy.fft)
 _WITH_NUMPY_FFT = _NumpyNamespace(np.fft)
 
@@ -84,7 +85,8 @@ def array_namespace(
     given = {k: a for k, a in (optional or {}).items() if a is not None and not is_number(a)}
     given = {**arrays, **given}
     first = next(iter(given))
-    for name, array in given.items():
+    plain = all(type(a) is np.ndarray for a in given.values())
+    for name, array in () if plain else given.items():
         if not compat.is_array_api_obj(array):
             msg = f"`{name}` must be an array (NumPy, CuPy, torch, JAX ...), got {type(array).__name__}"
             raise TypeError(msg)
@@ -162,6 +164,9 @@ def as_images(*, xp: Namespace, **images: Array) -> list[Array]:
     TypeError
         An image is boolean or complex.
     """
+    given = list(images.values())
+    if all(type(x) is np.ndarray and x.dtype in _FLOATS and x.dtype is given[0].dtype for x in given):
+        return given
     for name, image in images.items():
         if not any(is_kind(image.dtype, kind, xp=xp) for kind in ("real floating", "integral")):
             msg = f"`{name}` must be real-valued (floating or integer), got dtype {image.dtype}"
@@ -247,6 +252,8 @@ def known_finite(*arrays: Array, wait: bool = False, xp: Namespace) -> bool:
     if any(is_traced(x) or (is_traced_or_remote(x) and not wait) for x in floats):
         return False
     with np.errstate(all="ignore"):
+        if all(type(x) is np.ndarray for x in floats):
+            return all(math.isfinite(abs(x.sum())) for x in floats)
         flags = [xp.isfinite(xp.sum(x)) for x in floats]
     if len(flags) > 1 and is_traced_or_remote(floats[0]):
         flags = [functools.reduce(xp.logical_and, flags)]

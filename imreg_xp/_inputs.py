@@ -18,7 +18,9 @@ from ._array import (
     device_of,
     is_kind,
     is_number,
+    is_traced_or_remote,
     known_finite,
+    to_host,
 )
 from ._batch import as_batch, broadcast_batch
 from ._engine.problem import Options, Side, over_image
@@ -198,24 +200,36 @@ def one_image(
             raise TypeError(msg)
     uniform = _is_uniform(err)
     masked = valid is not None or not uniform
-    complete = not masked and (known_finite(image, xp=xp) if finite is None else finite)
+    complete = valid is None and (known_finite(image, xp=xp) if finite is None else finite)
     image = as_batch(image, lead, ndim, xp=xp)
     if isinstance(err, float):
         err = xp.full((1,), err, dtype=accumulator_dtype(image, xp=xp), device=device_of(image))
     elif uniform and err is not None:
         err = xp.reshape(as_errors(err, accumulator_dtype(image, xp=xp), name=names[1], xp=xp), (1,))
-    if complete:
+    elif not uniform:
+        err = as_batch(as_errors(err, image.dtype, name=names[1], xp=xp), lead, ndim, xp=xp)
+    if complete and uniform:
         return Side(image, None, err)
+    if complete and _alike(err, xp=xp):
+        good = xp.ones(np.broadcast_shapes(image.shape, err.shape), dtype=xp.bool, device=device_of(image))
+        return Side(xp.broadcast_to(image, good.shape), good, xp.broadcast_to(err, good.shape), masked)
     good = xp.isfinite(image)
     if valid is not None:
         good = good & as_batch(valid, lead, ndim, xp=xp)
     if not uniform:
-        err = as_batch(as_errors(err, image.dtype, name=names[1], xp=xp), lead, ndim, xp=xp)
         good = good & xp.isfinite(err) & (err > 0)
         good = good & (err < _HOPELESS * _typical(err, good, xp=xp))
         err = _sane(xp.broadcast_to(err, good.shape), good, xp=xp)
     image = xp.broadcast_to(image, good.shape)
     return Side(xp.where(good, image, xp.zeros_like(image)), good, err, masked)
+
+
+def _alike(err: Array, *, xp: Namespace) -> bool:
+    """Tell whether all errors are known to be those of good pixels, whatever the typical one is."""
+    if is_traced_or_remote(err):
+        return False
+    low, high = (float(x) for x in to_host(xp.min(err), xp.max(err)))
+    return 0 < low <= high < _HOPELESS * low
 
 
 def _typical(err: Array, good: Array, *, xp: Namespace) -> Array:

@@ -13,7 +13,6 @@ from ._array import (
     accumulator_dtype,
     array_namespace,
     complex_dtype,
-    device_of,
     is_number,
     to_host,
 )
@@ -167,20 +166,18 @@ def dftregistration(
     xp = array_namespace(buf1ft=buf1ft, buf2ft=buf2ft, use_numpy_fft=use_numpy_fft)
     first, second = _spectra(buf1ft, buf2ft, zeromean=zeromean, xp=xp)
     limits = shift_limits(maxoff, tuple(buf1ft.shape), name="maxoff")
-    axes = tuple(range(1, first.ndim))
     with scipy.fft.set_workers(nthreads):
         cross = xp.conj(first) * second
         offset, value = complex_peak(cross, limits, refine=usfac > 1, xp=xp)
-    power = xp.sum(square(first, xp=xp), axis=axes) * xp.sum(square(second, xp=xp), axis=axes)
-    likeness = square(value, xp=xp) / xp.where(power > 0, power, xp.full_like(power, math.nan))
+    power = _power(first, xp=xp) * _power(second, xp=xp)
+    likeness = square(value, xp=xp) / xp.where(power > 0, power, math.nan)
     phase = -xp.atan2(xp.imag(value), xp.real(value))
     numbers = [xp.sqrt(xp.maximum(1 - likeness, 0.0))[:, None], phase[:, None], -offset]
     if return_error:
         variance = offset_covariance(aligned_to(cross, offset, phase, xp=xp), xp=xp)
-        unit = xp.eye(variance.shape[-1], dtype=variance.dtype, device=device_of(variance))
-        numbers.append(xp.sqrt(xp.sum(variance * unit, axis=-1)))
-    numbers = [xp.where(xp.isfinite(likeness)[:, None], x, xp.full_like(x, math.nan)) for x in numbers]
-    result: list[Any] = [float(v) for v in to_host(xp.concat(numbers, axis=-1))[0][0]]
+        numbers.append(xp.sqrt(xp.linalg.diagonal(variance)))
+    row = xp.where(xp.isfinite(likeness)[:, None], xp.concat(numbers, axis=-1), math.nan)
+    result: list[Any] = [float(v) for v in to_host(row)[0][0]]
     if return_registered:
         whole = xp.astype(buf2ft, cross.dtype)[None, ...]
         result.append(xp.astype(aligned_to(whole, offset, phase, xp=xp)[0, ...], buf2ft.dtype))
@@ -205,6 +202,12 @@ def _spectra(buf1ft: Array, buf2ft: Array, *, zeromean: bool, xp: Namespace) -> 
         top = xp.maximum(xp.max(abs(xp.real(spectrum))), xp.max(abs(xp.imag(spectrum))))
         spectra.append(spectrum * xp.astype(1 / xp.where(top > 0, top, xp.ones_like(top)), dtype))
     return spectra[0], spectra[1]
+
+
+def _power(spectrum: Array, *, xp: Namespace) -> Array:
+    """Return the sum of the squares of the modes, (batch,)."""
+    flat = xp.reshape(spectrum, (spectrum.shape[0], 1, -1))
+    return xp.real(xp.matmul(xp.conj(flat), xp.matrix_transpose(flat)))[:, 0, 0]
 
 
 def _check_factor(usfac: Any) -> None:

@@ -328,6 +328,9 @@ def test_different_grids_borders_of_nan_and_an_error_file(tmp_path):
     expected = (claimed - middle)[0]
     assert abs(xoff - expected[0]) < 4 * numbers[4] + 0.02
     assert abs(yoff - expected[1]) < 4 * numbers[5] + 0.02
+    parts, apart = separations(first_header, (90, 100), (xoff, yoff))
+    np.testing.assert_allclose(numbers[2:4], parts, atol=0.01 * min(numbers[6:8]))
+    assert abs(np.hypot(*numbers[2:4]) - apart) < 0.01 * min(numbers[6:8])
     assert one.shape == two.shape == moved.shape == (90, 100)
     assert np.isnan(one[:4]).all()
     good = np.isfinite(one) & np.isfinite(moved)

@@ -35,7 +35,7 @@ def test_examples(name):
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.mark.parametrize("name", ["faint_frames.md", "methods.md", "native.rst"])
+@pytest.mark.parametrize("name", ["coming_from_image_registration.rst", "faint_frames.md", "methods.md", "native.rst"])
 def test_examples_of_a_page_of_the_documentation(name):
     page = DOCS / name
     found = doctest.testfile(str(page), module_relative=False, encoding="utf-8")

@@ -117,6 +117,22 @@ def test_identical_images(boundary, shape, rng):
     assert np.max(np.abs(imreg_xp.register(image, image, boundary=boundary).shift)) < 1e-10
 
 
+@pytest.mark.parametrize(("noise", "err"), [(0.3, None), (0.3, 0.3), (1e-4, None)])
+def test_pointings_that_are_binned_for_the_search_converge(noise, err):
+    """From what half the resolution tells the fit gets to the root, with much noise in both images or hardly any."""
+    rng, pulls = np.random.default_rng(5), []
+    for _ in range(8):
+        sky, offset, origin = random_sky((512, 512), rng), rng.uniform(-80, 80, 2), rng.uniform(90, 150, 2)
+        reference, moving = (
+            cut(sky, o, (256, 256)) + noise * rng.normal(size=(256, 256)) for o in (origin, origin - offset)
+        )
+        found = imreg_xp.register(reference, moving, reference_err=err, moving_err=err)
+        assert found.status == 0
+        pulls.append((found.shift + offset) / found.shift_err)
+    # 16 numbers with an rms of 1
+    assert 0.5 < np.sqrt(np.mean(np.square(pulls))) < 1.5
+
+
 def test_swapping_the_images_turns_the_shift():
     a, b = pair((50, 47), (3.3, -2.6), periodic=True, noise=0.3)
     forth, back = (imreg_xp.register(*p, boundary="wrap") for p in ((a, b), (b, a)))

@@ -122,5 +122,5 @@ def test_pulls(skies, case):
     assert np.all(np.abs(made[found]) < (1, 1, 2, 0.05))
     free = 3 if how.get("model") == "rigid" else 4
     pulls = np.sqrt(np.mean((made[found][:, :free] / claimed[found][:, :free]) ** 2, axis=0))
-    print(case, pulls, found.mean())
+
     np.testing.assert_allclose(pulls, 1, atol=0.15)

@@ -4,8 +4,9 @@ For every lag d the correlation coefficient of r(x - d) and m(x) over the pixels
 
     rho(d) = [S11 S00 - S10 S01] / sqrt([S20 S00 - S10^2] [S02 S00 - S01^2]),  S_ij = (w_r r^i) * (w_m m^j),
 
-six correlations by FFT; gain and background drop out. Both images are low-passed first where their spectrum sinks into
-its noise floor: red images in white noise correlate well at many wrong lags. doi:10.1109/TIP.2011.2181402
+six correlations by FFT, or where all pixels are valid one and sums over boxes; gain and background drop out. Both
+images are low-passed first where their spectrum sinks into its noise floor: red images in white noise correlate well at
+many wrong lags. doi:10.1109/TIP.2011.2181402
 """
 
 from __future__ import annotations
@@ -16,19 +17,33 @@ from typing import NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype, device_of
 from .._fft_length import fast_length
-from ..fft_tools._dft import along, irfft, part, rfft
+from .._static import table
+from ..fft_tools._dft import irfft, part, rfft
 from .fill import crop
+from .lag_grid import Lags, allowed_lags, box_end, lag_at, lags_of, overlap_at
 from .peaks import argmax, take_at
 from .problem import Side, over_image, precision
 from .spectrum import wiener
 
-__all__ = ["Coarse", "bin_down", "binned", "search", "weighted_ncc"]
+__all__ = ["Coarse", "bin_down", "binned", "block_mean", "search", "weights_of"]
 
 _NEVER = -1e30  # score of a lag that may not be chosen
+_FINE = 16  # steps per pixel: rounding errors of the search do not reach the fit
+
+
+class _Sums(NamedTuple):
+    """S_ij on all lags of a grid."""
+
+    s00: Array
+    s10: Array
+    s01: Array
+    s11: Array
+    s20: Array
+    s02: Array
 
 
 class Coarse(NamedTuple):
-    """Offset (batch, ndim) of the best lag, sub-pixel by a parabola; whether it is on the search border, or none."""
+    """Offset (batch, ndim) of the best lag, by a parabola to 1/16; whether it is on the search border, or none."""
 
     offset: Array
     on_border: Array
@@ -41,32 +56,45 @@ def bin_down(image: Array, weight: Array, factors: Sequence[int], *, xp: Namespa
     """Average blocks of `factors` pixels with weights; what does not fill a block at the end is left out."""
     if all(f == 1 for f in factors):
         return image, weight
-    w = _block_sum(weight, factors, xp=xp)
-    x = _block_sum(image * weight, factors, xp=xp)
-    return x / xp.where(w > 0, w, xp.ones_like(w)), w / math.prod(factors)
+    w = _block_sum(weight, factors)
+    x = _block_sum(image * weight, factors)
+    return x / xp.where(w > 0, w, 1.0), w / math.prod(factors)
+
+
+def block_mean(image: Array, factors: Sequence[int]) -> Array:
+    """Average blocks of `factors` pixels; what does not fill a block at the end is left out."""
+    return _block_sum(image, factors) / math.prod(factors)
+
+
+def weights_of(side: Side, *, xp: Namespace) -> Array | None:
+    """Return the precision of the pixels, None where it is that of all."""
+    maps = side.valid is not None or (side.err is not None and side.err.ndim > 1)
+    return precision(side, xp=xp) if maps else None
 
 
 def binned(side: Side, factors: Sequence[int], *, xp: Namespace) -> Side:
     """Return the image in blocks of `factors` pixels; a block is valid if half of its best possible weight is."""
     if max(factors) == 1:
         return side
-    w = precision(side, xp=xp)
+    w = weights_of(side, xp=xp)
+    if w is None:
+        return Side(block_mean(side.image, factors), None, None)
     image, weight = bin_down(side.image, w, factors, xp=xp)
     err = None
     if side.err is not None and side.err.ndim > 1:
-        err = 1 / xp.sqrt(xp.where(weight > 0, weight, xp.ones_like(weight)))
+        err = 1 / xp.sqrt(xp.where(weight > 0, weight, 1.0))
         valid = weight > 0
     else:
         valid = weight > 0.5
     return Side(image, None if side.valid is None else valid, err)
 
 
-def _block_sum(x: Array, factors: Sequence[int], *, xp: Namespace) -> Array:
+def _block_sum(x: Array, factors: Sequence[int]) -> Array:
     for axis, f in enumerate(factors):
         k = axis + 1
         n = x.shape[k] // f
-        x = part(x, k, 0, n * f)
-        x = xp.sum(xp.reshape(x, (*x.shape[:k], n, f, *x.shape[k + 1 :])), axis=k + 1)
+        # a sum of slices: libraries sum over short axes slowly
+        x = sum(x[(*(slice(None),) * k, slice(i, n * f, f), ...)] for i in range(f))
     return x
 
 
@@ -79,34 +107,63 @@ def _denoised(x: Array, w: Array, *, xp: Namespace) -> Array:
     gain = wiener(both[:, 0, ...], grid, xp=xp)
     passed = irfft(both * gain[:, None, ...], grid, xp=xp) / math.prod(grid)
     value, share = crop(passed[:, 0, ...], shape), crop(passed[:, 1, ...], shape)
-    return good * value / xp.where(share > 0.2, share, xp.ones_like(share))
+    return good * value / xp.where(share > 0.2, share, 1.0)
 
 
-def weighted_ncc(
-    reference: Array, w_r: Array, moving: Array, w_m: Array, grid: Sequence[int], *, xp: Namespace
-) -> tuple[Array, Array, Array]:
-    """Return rho, the variance of `moving` in the overlap, and S00, on the lags of the (padded) `grid`."""
-    ndim = len(grid)
-    a = rfft(xp.stack([w_r, w_r * reference, w_r * reference**2], axis=1), ndim, xp=xp, s=grid)
-    b = rfft(xp.stack([w_m, w_m * moving, w_m * moving**2], axis=1), ndim, xp=xp, s=grid)
+def _weighted_sums(reference: Array, w_r: Array, moving: Array, w_m: Array, lags: Lags, *, xp: Namespace) -> _Sums:
+    """Return the sums for any weights, as correlations."""
+
+    def spectra(x: Array, w: Array) -> list[Array]:
+        wx = w * x
+        return [rfft(a, len(lags.grid), xp=xp, s=lags.grid) for a in (w, wx, wx * x)]
+
+    a = [xp.conj(x) for x in spectra(reference, w_r / math.prod(lags.grid))]
+    b = spectra(moving, w_m)
     pairs = ((0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (0, 2))
-    cross = xp.stack([xp.conj(a[:, i, ...]) * b[:, j, ...] for i, j in pairs], axis=1)
-    s = irfft(cross, grid, xp=xp) / math.prod(grid)
-    s00, s10, s01, s11, s20, s02 = (s[:, i, ...] for i in range(6))
+    return _Sums(*(irfft(a[i] * b[j], lags.grid, xp=xp) for i, j in pairs))
+
+
+def _plain_sums(reference: Array, moving: Array, lags: Lags, *, xp: Namespace) -> _Sums:
+    """Return the sums for weights of 1: the overlap is a box, and the sums of one image are those over boxes."""
+    ndim = len(lags.grid)
+    a, b = (rfft(x, ndim, xp=xp, s=lags.grid) for x in (reference / math.prod(lags.grid), moving))
+    s11 = irfft(xp.conj(a) * b, lags.grid, xp=xp)
+    s00 = table(overlap_at, lags, dtype=moving.dtype, like=moving, large=True, xp=xp)
+    s10, s20 = (_over_boxes(x, 0, lags, xp=xp) for x in (reference, reference**2))
+    s01, s02 = (_over_boxes(x, 1, lags, xp=xp) for x in (moving, moving**2))
+    return _Sums(s00, s10, s01, s11, s20, s02)
+
+
+def _over_boxes(x: Array, which: int, lags: Lags, *, xp: Namespace) -> Array:
+    """Return the sum of an image over the overlap at each lag."""
+    # the last axis first: running sums along it are fast
+    for axis in reversed(range(len(lags.axes))):
+        ends = (
+            table(box_end, *lags.axes[axis], which, end, dtype=xp.int64, like=x, xp=xp) for end in ("start", "stop")
+        )
+        upto = xp.cumulative_sum(x, axis=axis + 1, include_initial=True)
+        start, stop = (xp.take(upto, end, axis=axis + 1) for end in ends)
+        x = stop - start
+    return x
+
+
+def _explained(s: _Sums, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return rho^2, 0 where rho is not positive, and the variance of the moving image in the overlap."""
+    s00, s10, s01, s11, s20, s02 = s
     covariance = s11 * s00 - s10 * s01
     var_r = s20 * s00 - s10 * s10
     var_m = s02 * s00 - s01 * s01
     # differences of large sums: below this they are rounding errors
-    tol = 1e3 * xp.finfo(s.dtype).eps
+    tol = 1e3 * xp.finfo(s11.dtype).eps
     axes = over_image(s00)
-    varied = (var_r > tol * xp.max(abs(var_r), axis=axes, keepdims=True)) & (
-        var_m > tol * xp.max(abs(var_m), axis=axes, keepdims=True)
+    matching = (
+        (var_r > xp.maximum(tol * xp.max(var_r, axis=axes, keepdims=True), 0.0))
+        & (var_m > xp.maximum(tol * xp.max(var_m, axis=axes, keepdims=True), 0.0))
+        & (covariance > 0)
     )
-    rho = covariance / xp.sqrt(xp.where(varied, var_r * var_m, xp.ones_like(var_r)))
-    rho = xp.where(varied, xp.minimum(xp.maximum(rho, -1.0), 1.0), xp.zeros_like(rho))
+    square = covariance * covariance / xp.where(matching, var_r * var_m, 1.0)
     best = xp.max(s00, axis=axes, keepdims=True)
-    local = var_m / xp.where(s00 > 1e-3 * best, s00 * s00, xp.ones_like(s00))
-    return rho, local, s00
+    return xp.where(matching, square, 0.0), var_m / xp.where(s00 > 1e-3 * best, s00 * s00, 1.0)
 
 
 def _roughness(x: Array, w: Array, *, xp: Namespace) -> Array:
@@ -118,29 +175,29 @@ def _roughness(x: Array, w: Array, *, xp: Namespace) -> Array:
         rise = part(x, k, 1, None) - part(x, k, None, -1)
         total = total + xp.sum(both * rise**2, axis=axes, keepdims=True)
         count = count + xp.sum(both, axis=axes, keepdims=True)
-    return 0.5 * total / xp.where(count > 0, count, xp.ones_like(count))
+    return 0.5 * total / xp.where(count > 0, count, 1.0)
 
 
-def _evidence(rho: Array, variance: Array, share: Array, allowed: Array, rough: Array, *, xp: Namespace) -> Array:
+def _evidence(explained: Array, variance: Array, share: Array, allowed: Array, rough: Array, *, xp: Namespace) -> Array:
     """Return the log-likelihood per pixel that a lag gains, `_NEVER` where it is not allowed.
 
     The residual variance is (1 - rho^2) times the variance in the overlap. It is compared with what is plausible for a
     match, twice what a pixel leaves unexplained of its own neighbour or twice the least residual found: a wrong lag
     with a large overlap must not win by explaining a little of a lot.
     """
-    left = variance * xp.minimum(xp.maximum(1 - rho * rho, max(1e-6, 100 * xp.finfo(rho.dtype).eps)), 1.0)
-    far = xp.where(allowed, left, xp.full_like(left, math.inf))
-    level = 2 * xp.maximum(rough, xp.min(far, axis=over_image(rho), keepdims=True))
+    left = variance * xp.maximum(1 - explained, max(1e-6, 100 * xp.finfo(explained.dtype).eps))
+    far = xp.where(allowed, left, math.inf)
+    level = 2 * xp.maximum(rough, xp.min(far, axis=over_image(left), keepdims=True))
     usable = allowed & (left > 0)
-    ratio = xp.where(usable, xp.minimum(variance, level) / xp.where(usable, left, xp.ones_like(left)), 0 * left + 1)
-    return xp.where(usable, share * xp.log(ratio), xp.full_like(rho, _NEVER))
+    ratio = xp.where(usable, xp.minimum(variance, level) / xp.where(usable, left, 1.0), 1.0)
+    return xp.where(usable, share * xp.log(ratio), _NEVER)
 
 
 def search(
     reference: Array,
-    w_r: Array,
+    w_r: Array | None,
     moving: Array,
-    w_m: Array,
+    w_m: Array | None,
     *,
     wrap: bool,
     limits: Sequence[float],
@@ -148,71 +205,50 @@ def search(
     origin: Sequence[float] = (0.0, 0.0, 0.0),
     xp: Namespace,
 ) -> Coarse:
-    """Find the best lag within `limits` (pixels per axis) of the `origin` and `min_overlap` (of the smaller image)."""
-    n_r, n_m = reference.shape[1:], moving.shape[1:]
-    grid = tuple(n_m) if wrap else fast_length([a + b - 1 for a, b in zip(n_r, n_m, strict=True)])
+    """Find the best lag within `limits` (pixels per axis) of the `origin` and `min_overlap` (of the smaller image).
+
+    Weights that are None are 1 for all pixels.
+    """
+    plain = w_r is None and w_m is None and not wrap
+    w_r, w_m = (xp.ones_like(x) if w is None else w for x, w in ((reference, w_r), (moving, w_m)))
+    bounds = tuple(zip(origin, limits, strict=False))
+    lags = lags_of(reference.shape[1:], moving.shape[1:], wrap, bounds, min_overlap)
     reference = _denoised(reference, w_r, xp=xp)
     moving = _denoised(moving, w_m, xp=xp)
-    rho, variance, s00 = weighted_ncc(reference, w_r, moving, w_m, grid, xp=xp)
-    # the first lag that is not negative in the upper part of each axis
-    turn = tuple(n - (n // 2 if wrap else r - 1) for n, r in zip(grid, n_r, strict=True))
-    bounds = list(zip(origin, limits, strict=False))
-    allowed = _allowed(grid, turn, n_r, n_m, moving, wrap=wrap, bounds=bounds, min_overlap=min_overlap, xp=xp)
-    most = xp.max(s00, axis=over_image(s00), keepdims=True)
-    share = s00 / xp.where(most > 0, most, xp.ones_like(most))
+    if plain:
+        sums = _plain_sums(reference, moving, lags, xp=xp)
+    else:
+        sums = _weighted_sums(reference, w_r, moving, w_m, lags, xp=xp)
+    explained, variance = _explained(sums, xp=xp)
+    allowed = table(allowed_lags, lags, min_overlap, dtype=xp.bool, like=moving, large=True, xp=xp)
+    most = xp.max(xp.where(allowed, sums.s00, 0.0), axis=over_image(explained), keepdims=True)
+    share = sums.s00 / xp.where(most > 0, most, 1.0)
     allowed = allowed & (share > 0.5 * min_overlap)
     rough = _roughness(moving, w_m, xp=xp)
-    score = _evidence(xp.maximum(rho, 0.0), variance, share, allowed, rough, xp=xp)
+    score = _evidence(explained, variance, share, allowed, rough, xp=xp)
     # only a lag that correlates is a match, but one that does not may lie beside it
-    index = argmax(xp.where(rho > 0, score, xp.full_like(score, _NEVER)), xp=xp)
-    correlated = take_at(rho, index[:, None, :], xp=xp)[:, 0] > 0
-    return _describe(score, index, correlated, turn, xp=xp)
+    index = argmax(xp.where(explained > 0, score, _NEVER), xp=xp)
+    correlated = take_at(explained, index[:, None, :], xp=xp)[:, 0] > 0
+    return _describe(score, index, correlated, lags, xp=xp)
 
 
-def _describe(score: Array, index: Array, correlated: Array, turn: Sequence[int], *, xp: Namespace) -> Coarse:
+def _describe(score: Array, index: Array, correlated: Array, lags: Lags, *, xp: Namespace) -> Coarse:
     """Turn the map of scores and the index of its maximum into a lag; the border is where scores are `_NEVER`."""
-    grid = score.shape[1:]
-    ndim = len(grid)
+    ndim = len(lags.grid)
     dtype = accumulator_dtype(score, xp=xp)
     steps = xp.eye(ndim, dtype=xp.int64, device=device_of(index))
     points = xp.concat([index[:, None, :], index[:, None, :] - steps, index[:, None, :] + steps], axis=1)
     around = xp.astype(take_at(score, points, xp=xp), dtype)
     peak, below, above = around[:, :1], around[:, 1 : ndim + 1], around[:, ndim + 1 :]
     bend = 2 * peak - below - above
-    part = xp.where(bend > 0, (above - below) / (2 * xp.where(bend > 0, bend, xp.ones_like(bend))), 0 * bend)
-    n = xp.asarray(list(grid), dtype=dtype, device=device_of(index))
-    first = xp.asarray(list(turn), dtype=dtype, device=device_of(index))
-    lag = xp.astype(index, dtype)
-    lag = xp.where(lag >= first, lag - n, lag)
+    part = xp.where(bend > 0, (above - below) / (2 * xp.where(bend > 0, bend, 1.0)), 0 * bend)
+    lag = xp.stack(
+        [
+            xp.take(table(lag_at, *a, dtype=dtype, like=index, xp=xp), index[:, axis], axis=0)
+            for axis, a in enumerate(lags.axes)
+        ],
+        axis=-1,
+    )
     inside = xp.all(around > 0.5 * _NEVER, axis=1)
-    found = correlated & (peak[:, 0] > 0.5 * _NEVER)
-    return Coarse(lag + xp.minimum(xp.maximum(part, -0.5), 0.5), ~inside, found, peak[:, 0])
-
-
-def _allowed(
-    grid: Sequence[int],
-    turn: Sequence[int],
-    n_r: Sequence[int],
-    n_m: Sequence[int],
-    like: Array,
-    *,
-    wrap: bool,
-    bounds: Sequence[tuple[float, float]],
-    min_overlap: float,
-    xp: Namespace,
-) -> Array:
-    """Return the mask (1, *grid) of the lags to look at; it follows from shapes alone."""
-    ndim = len(grid)
-    dtype = accumulator_dtype(like, xp=xp)
-    overlap = xp.ones((1,) * ndim, dtype=dtype, device=device_of(like))
-    allowed = overlap > 0
-    for axis, (n, r, m, (middle, limit)) in enumerate(zip(grid, n_r, n_m, bounds, strict=True)):
-        lag = xp.arange(n, dtype=dtype, device=device_of(like))
-        lag = xp.where(lag >= turn[axis], lag - n, lag)
-        allowed = allowed & xp.reshape(abs(lag - middle) <= limit, along(n=n, axis=axis, ndim=ndim))
-        if not wrap:
-            count = xp.minimum(lag + r, m) - xp.maximum(lag, 0)
-            overlap = overlap * xp.reshape(xp.maximum(count, 0), along(n=n, axis=axis, ndim=ndim))
-    if not wrap:
-        allowed = allowed & (overlap >= min_overlap * min(math.prod(n_r), math.prod(n_m)))
-    return allowed[None, ...]
+    part = xp.round(_FINE * xp.minimum(xp.maximum(part, -0.5), 0.5)) / _FINE
+    return Coarse(lag + part, ~inside, correlated & (peak[:, 0] > 0.5 * _NEVER), peak[:, 0])

@@ -32,9 +32,10 @@ def complex_peak(cross: Array, limits: Sequence[float], *, refine: bool, xp: Nam
     best = argmax(square(on_fine_grid(series, _FINE, xp=xp), xp=xp), xp=xp)
     x = (xp.astype(best, lag.dtype) - _FINE) / _FINE
     for _ in range(_STEPS):
-        step, value = _newton_step(derivatives_at(series, x, xp=xp), xp=xp)
+        here = derivatives_at(series, x, xp=xp)
+        step = _newton_step(here, xp=xp)
         x = x + step
-    return lag + x, value
+    return lag + x, _ahead(here, step, xp=xp)
 
 
 def square(values: Array, *, xp: Namespace) -> Array:
@@ -43,18 +44,21 @@ def square(values: Array, *, xp: Namespace) -> Array:
     return re * re + im * im
 
 
-def _newton_step(here: Array, *, xp: Namespace) -> tuple[Array, Array]:
-    """Return the step to the maximum of |C|², at most a quarter of a pixel, from C and its derivatives; and C there."""
-    value = derivative(here)
+def _newton_step(here: Array, *, xp: Namespace) -> Array:
+    """Return the step to the maximum of |C|², at most a quarter of a pixel, from C and its derivatives."""
     slopes, bends = slopes_and_bends(here, xp=xp)
-    turned = xp.conj(value)[:, None]
+    turned = xp.conj(derivative(here))[:, None]
     hessian = -xp.real(xp.conj(slopes)[:, :, None] * slopes[:, None, :] + turned[..., None] * bends)
-    step = xp.matmul(inverse(hessian, xp=xp), xp.real(turned * slopes)[..., None])
-    step = xp.where(xp.isfinite(step), xp.minimum(xp.maximum(step, -0.25), 0.25), 0.0)
-    # to second order: the last step is small
-    ahead = xp.astype(step, here.dtype)
-    bend = xp.matmul(bends, ahead)[..., 0]
-    return step[..., 0], value + xp.sum(ahead[..., 0] * (slopes + 0.5 * bend), axis=-1)
+    step = xp.matmul(inverse(hessian, xp=xp), xp.real(turned * slopes)[..., None])[..., 0]
+    return xp.where(xp.isfinite(step), xp.minimum(xp.maximum(step, -0.25), 0.25), 0.0)
+
+
+def _ahead(here: Array, step: Array, *, xp: Namespace) -> Array:
+    """Return C a small step on, to second order."""
+    slopes, bends = slopes_and_bends(here, xp=xp)
+    step = xp.astype(step, here.dtype)
+    bend = xp.matmul(bends, step[..., None])[..., 0]
+    return derivative(here) + xp.sum(step * (slopes + 0.5 * bend), axis=-1)
 
 
 def aligned_to(spectrum: Array, offset: Array, phase: Array, *, xp: Namespace) -> Array:

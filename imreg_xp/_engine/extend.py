@@ -17,7 +17,20 @@ from ..fft_tools._dft import along, fourier_translate, irfft, part, rfft
 from ..fft_tools._modes import angular_frequencies
 from .fill import crop, fill_invalid
 
-__all__ = ["BORDER", "Field", "extend", "footprint", "make_field", "roll", "sample", "slopes_of", "soft_window"]
+__all__ = [
+    "BORDER",
+    "Field",
+    "box_sides",
+    "extend",
+    "footprint",
+    "make_field",
+    "padded",
+    "roll",
+    "sample",
+    "single",
+    "slopes_of",
+    "soft_window",
+]
 
 _PAD = 16  # pixels of continuation, where the grid has room
 _LEAST_PAD = 12
@@ -93,43 +106,81 @@ def slopes_of(spectrum: Array, grid: Sequence[int], shape: Sequence[int], *, xp:
     return slopes
 
 
-def _source(offset: Array, shape: Sequence[int], axis: int, *, xp: Namespace) -> Array:
-    """Return the coordinates (batch, n) in the field of the pixels along one axis, offset in whole pixels."""
-    x = xp.arange(shape[axis], dtype=offset.dtype, device=device_of(offset))
-    return x - xp.round(offset[:, axis, None])
+def _places(n: int, offset: Array, axis: int, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return n pixels along one axis and, (batch, n), where they come from in the field, offset in whole pixels."""
+    i = xp.arange(n, dtype=offset.dtype, device=device_of(offset))
+    return i, i - xp.round(offset[:, axis, None])
 
 
-def footprint(field: Field, offset: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
+def _inside(field: Field, offset: Array, shape: Sequence[int], grid: Sequence[int], *, xp: Namespace) -> list[Array]:
+    """Return per axis which pixels (batch, n) of an image of `shape` have a source inside the border of the field."""
+    inside = []
+    for axis, n in enumerate(shape):
+        i, x = _places(grid[axis], offset, axis, xp=xp)
+        # a narrow image keeps its middle two thirds
+        border = min(BORDER, field.shape[axis] // 6)
+        inside.append((i < n) & (x >= border) & (x <= field.shape[axis] - 1 - border))
+    return inside
+
+
+def box_sides(field: Field, offset: Array, shape: Sequence[int], *, xp: Namespace) -> list[Array]:
+    """Return per axis the length (batch,) of the `footprint`, which is a box if there are no holes."""
+    return [xp.sum(xp.astype(ok, offset.dtype), axis=1) for ok in _inside(field, offset, shape, shape, xp=xp)]
+
+
+def footprint(
+    field: Field, offset: Array, shape: Sequence[int], *, grid: Sequence[int] | None = None, xp: Namespace
+) -> Array:
     """Return the mask of the pixels of an image of `shape` whose source in `field` at `offset` can be trusted.
 
     `offset` is rounded to whole pixels, so that the mask does not move while a fit converges. Left out are what lies
     outside the image or within `BORDER` pixels of its border, and holes: the smooth fill spares the pixels beside them.
+    The image may be the first pixels of a `grid`.
     """
-    ndim = len(shape)
+    ndim, grid = len(shape), shape if grid is None else grid
     inside = xp.ones((1,) * (ndim + 1), dtype=xp.bool, device=device_of(offset))
-    for axis, n in enumerate(() if field.wrap else shape):
-        x = _source(offset, shape, axis, xp=xp)
-        # a narrow image keeps its middle two thirds
-        border = min(BORDER, field.shape[axis] // 6)
-        ok = (x >= border) & (x <= field.shape[axis] - 1 - border)
-        inside = inside & xp.reshape(ok, (ok.shape[0], *along(n=n, axis=axis, ndim=ndim)))
+    for axis, ok in enumerate([] if field.wrap else _inside(field, offset, shape, grid, xp=xp)):
+        inside = inside & xp.reshape(ok, (ok.shape[0], *along(n=ok.shape[1], axis=axis, ndim=ndim)))
     if field.holes is not None:
         holes = fourier_translate(field.holes, xp.round(offset), field.grid, xp=xp)
-        inside = inside & (sample(holes, field.grid, shape, xp=xp) < 0.5)
+        inside = inside & (sample(holes, field.grid, grid, xp=xp) < 0.5)
     return inside
 
 
-def soft_window(field: Field, offset: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
-    """Return a cosine-tapered window (batch, *shape) over the overlap; 1 everywhere for a periodic field."""
-    ndim = len(shape)
+def soft_window(
+    field: Field, offset: Array, shape: Sequence[int], *, grid: Sequence[int] | None = None, xp: Namespace
+) -> Array:
+    """Return a cosine-tapered window over the overlap of `field` and an image of `shape`, laid as `footprint` is.
+
+    It is 1 everywhere for a periodic field.
+    """
+    ndim, grid = len(shape), shape if grid is None else grid
     window = xp.ones((1,) * (ndim + 1), dtype=offset.dtype, device=device_of(offset))
     for axis, n in enumerate(() if field.wrap else shape):
-        x = _source(offset, shape, axis, xp=xp)
-        i = xp.arange(n, dtype=offset.dtype, device=device_of(offset))
+        i, x = _places(grid[axis], offset, axis, xp=xp)
         edge = xp.minimum(xp.minimum(x, field.shape[axis] - 1 - x), xp.minimum(i, n - 1 - i)) + 1
         t = xp.sin(math.pi / 2 * xp.minimum(xp.maximum(edge / max(n / 8, 1.0), 0.0), 1.0)) ** 2
-        window = window * xp.reshape(t, (t.shape[0], *along(n=n, axis=axis, ndim=ndim)))
+        window = window * xp.reshape(t, (t.shape[0], *along(n=t.shape[1], axis=axis, ndim=ndim)))
     return window
+
+
+def padded(x: Array, grid: Sequence[int], *, xp: Namespace) -> Array:
+    """Continue an image (batch, ...) with zeros (False) at the end of its axes."""
+    for axis, n in enumerate(grid):
+        k = axis + 1
+        if x.shape[k] < n:
+            rest = (*x.shape[:k], n - x.shape[k], *x.shape[k + 1 :])
+            x = xp.concat([x, xp.zeros(rest, dtype=x.dtype, device=device_of(x))], axis=k)
+    return x
+
+
+def single(x: Array, *, xp: Namespace) -> Array:
+    """Return `x` in single precision.
+
+    It is enough for slopes, for errors and on the way to the minimum, whose place residuals of full precision decide.
+    """
+    lower = xp.complex64 if xp.isdtype(x.dtype, "complex floating") else xp.float32
+    return xp.astype(x, lower, copy=False)
 
 
 def roll(image: Array, field: Field, offset: Array, shape: Sequence[int], *, xp: Namespace) -> Array:

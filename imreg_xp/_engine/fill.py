@@ -50,7 +50,7 @@ def fill_invalid(image: Array, valid: Array, grid: Sequence[int], *, xp: Namespa
     weights = rfft(xp.astype(valid, image.dtype), ndim, xp=xp, s=grid)
     # pixel by pixel on the grid: 1 where known, 0 where to be filled
     v = irfft(weights, grid, xp=xp) / math.prod(grid)
-    data = irfft(rfft(xp.where(valid, image, xp.zeros_like(image)), ndim, xp=xp, s=grid), grid, xp=xp) / math.prod(grid)
+    data = irfft(rfft(xp.where(valid, image, 0.0), ndim, xp=xp, s=grid), grid, xp=xp) / math.prod(grid)
     filled = xp.zeros_like(data)
     share = v
     for sigma in _SCALES:
@@ -58,7 +58,7 @@ def fill_invalid(image: Array, valid: Array, grid: Sequence[int], *, xp: Namespa
         share = irfft(weights * kernel, grid, xp=xp)
         step = irfft(rfft(v * (data - filled), ndim, xp=xp) * kernel, grid, xp=xp)
         # far from any valid pixel both are rounding errors: the correction fades out instead
-        filled = filled + step / xp.where(share > 1e-3, share, xp.ones_like(share))
+        filled = filled + step / xp.where(share > 1e-3, share, 1.0)
     filled = _relax(xp.where(v > 0.5, data, filled), xp.astype(v < 0.5, data.dtype), xp=xp)
     return xp.where(valid, image, crop(filled, shape))
 
@@ -85,10 +85,10 @@ def _relax(start: Array, free: Array, *, xp: Namespace) -> Array:
     for _ in range(_RELAX_STEPS):
         bent = gradient(direction)
         curve = dot(direction, bent)
-        step = size / xp.where(curve > 0, curve, xp.ones_like(curve))
+        step = size / xp.where(curve > 0, curve, 1.0)
         x = x + step * direction
         left = left - step * bent
         new = dot(left, left)
-        direction = left + new / xp.where(size > 0, size, xp.ones_like(size)) * direction
+        direction = left + new / xp.where(size > 0, size, 1.0) * direction
         size = new
     return x

@@ -11,12 +11,12 @@ from ..fft_tools._dft import along, rfft
 from ..fft_tools.splines import coefficients, spline_at
 from ._linalg import inverse, symmetric
 from .extend import BORDER, make_field
+from .frozen import gain_and_background
 from .motion import Motion, centre_of, places
 from .motion_score import MotionScore, Scene, motion_score, motion_step, moved_by, products
-from .noise import direct, mixed, scatter_of
+from .noise import direct, mixed, pairs_of, scatter_of
 from .problem import Norm, Options, Side, column, inner, over_image, precision
 from .result import SimilarityRegistration, Status, finish_similarity
-from .score import gain_and_background
 from .spectrum import Rings, attenuation, ml_weights, spread, step_length
 from .warp import inside, nearest
 from .weights import combined, rings_of, totals
@@ -221,7 +221,7 @@ def _score_matrix(
     whitened = [a / xp.where(root > 0, root, xp.ones_like(root)) for a in last.cleaned]
     spectra = [rfft(a, ndim, xp=xp, s=grid) for a in (root * last.residual, on, *(root * q for q in last.slopes))]
     residual, valid, slopes = spectra[0], spectra[1], spectra[2:]
-    scatter = scatter_of(residual, valid, grid, xp=xp)
+    scatter = scatter_of(residual, pairs_of(valid, grid, xp=xp), grid, xp=xp)
     # the residuals give the shape of the noise, the given errors its level
     level = xp.where(scatter.level > 0, scatter.level, xp.ones_like(scatter.level))
     factor = (used / dof if scene.unit is None else unit / level)[:, None, None]

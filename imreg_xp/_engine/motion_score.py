@@ -20,9 +20,10 @@ from .._array import Array, Namespace
 from ..fft_tools._dft import irfft, rfft
 from ..fft_tools.splines import spline_at
 from ._linalg import inverse, symmetric
+from .frozen import gain_and_background
 from .motion import Motion, places
 from .problem import Options, column
-from .score import gain_and_background, shares_of, without
+from .score import shares_of, without
 from .warp import inside
 
 __all__ = ["MotionScore", "Scene", "filtered", "motion_score", "motion_step", "moved_by", "products"]

@@ -16,21 +16,32 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .._array import Array, Namespace, accumulator_dtype, device_of
-from ..fft_tools._dft import along, contract, dft_basis
+import numpy as np
+
+from .._array import Array, Namespace, accumulator_dtype, complex_dtype, device_of
+from .._static import table
+from ..fft_tools._dft import along, contract
+from ..fft_tools._modes import frequency
 from .problem import over_image
 from .spectrum import power
 
-__all__ = ["REACH", "Scatter", "direct", "mixed", "scatter_of", "score_covariance"]
+__all__ = ["REACH", "Scatter", "direct", "mixed", "pairs_in_box", "pairs_of", "scatter_of", "score_covariance"]
 
 REACH = 12
 
 
 def _lag_columns(grid: Sequence[int], like: Array, *, xp: Namespace) -> list[Array]:
     """Return the columns that evaluate a correlation on the lags -REACH ... REACH."""
-    lag = xp.arange(-REACH, REACH + 1, dtype=accumulator_dtype(like, xp=xp), device=device_of(like))
-    columns = dft_basis(grid, xp.broadcast_to(lag, (1, len(grid), 2 * REACH + 1)), xp=xp)
+    dtype = complex_dtype(accumulator_dtype(like, xp=xp), xp=xp)
+    columns = [table(_waves, n, k == len(grid) - 1, dtype=dtype, like=like, xp=xp) for k, n in enumerate(grid)]
     return [columns[0] / math.prod(grid), *columns[1:]]
+
+
+def _waves(n: int, half: bool) -> np.ndarray:
+    """(1, modes, lags): e^(2 pi i nu l), with the weights of the half axis."""
+    nu = frequency(n, half)
+    waves = np.exp(2j * math.pi * nu[:, None] * np.arange(-REACH, REACH + 1))
+    return (waves * np.where((nu == 0) | (2 * nu == 1) | (not half), 1.0, 2.0)[:, None])[None]
 
 
 def _patch(spectrum: Array, columns: list[Array], *, xp: Namespace) -> Array:
@@ -43,14 +54,30 @@ def _patch(spectrum: Array, columns: list[Array], *, xp: Namespace) -> Array:
     return xp.real(contract(spectrum, columns, xp=xp))
 
 
-def _taper(grid: Sequence[int], like: Array, *, xp: Namespace) -> Array:
-    """Return the taper on the lags: 1 to REACH/2, then a cosine to 0; short axes use a quarter of their length."""
-    lag = abs(xp.arange(-REACH, REACH + 1, dtype=like.dtype, device=device_of(like)))
-    total = xp.ones((1,) * len(grid), dtype=like.dtype, device=device_of(like))
+def _taper(grid: tuple[int, ...]) -> np.ndarray:
+    """(1, lags...): 1 to REACH/2, then a cosine to 0; short axes use a quarter of their length."""
+    lag = np.abs(np.arange(-REACH, REACH + 1))
+    total = np.ones((1,) * (len(grid) + 1))
     for axis, n in enumerate(grid):
         reach = min(REACH, max(n // 4, 1))
-        t = 0.5 + 0.5 * xp.cos(math.pi * xp.minimum(xp.maximum(2 * lag / reach - 1, 0.0), 1.0))
-        total = total * xp.reshape(t, along(n=2 * REACH + 1, axis=axis, ndim=len(grid)))
+        t = 0.5 + 0.5 * np.cos(math.pi * np.clip(2 * lag / reach - 1, 0.0, 1.0))
+        total = total * t.reshape(along(n=2 * REACH + 1, axis=axis, ndim=len(grid)))
+    return total
+
+
+def pairs_of(valid: Array, grid: Sequence[int], *, xp: Namespace) -> Array:
+    """Return the number of pairs of valid pixels at each lag, from the spectrum of their mask."""
+    return xp.round(_patch(power(valid, xp=xp), _lag_columns(grid, valid, xp=xp), xp=xp))
+
+
+def pairs_in_box(sides: Sequence[Array], *, xp: Namespace) -> Array:
+    """Return the number of pairs of pixels at each lag of a box with `sides` (batch,)."""
+    total = xp.ones_like(xp.reshape(sides[0], (-1, *(1,) * len(sides))))
+    for axis, side in enumerate(sides):
+        low = 0 if axis == len(sides) - 1 else -REACH
+        lag = abs(xp.arange(low, REACH + 1, dtype=side.dtype, device=device_of(side)))
+        pairs = xp.maximum(side[:, None] - lag, 0.0)
+        total = total * xp.reshape(pairs, (side.shape[0], *along(n=lag.shape[0], axis=axis, ndim=len(sides))))
     return total
 
 
@@ -66,14 +93,16 @@ class Scatter(NamedTuple):
     columns: list[Array]
 
 
-def scatter_of(residual: Array, valid: Array, grid: Sequence[int], *, xp: Namespace) -> Scatter:
-    """Return the autocovariance of residuals from their spectrum and that of the mask."""
+def scatter_of(residual: Array, pairs: Array, grid: Sequence[int], *, xp: Namespace) -> Scatter:
+    """Return the autocovariance of residuals from their spectrum.
+
+    `pairs` of valid pixels there are at the lags of a patch, those of the last axis from 0.
+    """
     columns = _lag_columns(grid, residual, xp=xp)
-    pairs = _patch(power(valid, xp=xp), columns, xp=xp)
     # no pair of valid pixels: no estimate at that lag
-    pairs = xp.where(pairs > 0.5, pairs, xp.full_like(pairs, math.inf))
+    pairs = xp.where(pairs > 0.5, pairs, math.inf)
     c = _patch(power(residual, xp=xp), columns, xp=xp) / pairs
-    taper = _taper(grid, c, xp=xp)
+    taper = table(_taper, tuple(grid), dtype=c.dtype, like=c, xp=xp)
     # each half-axis lag stands for its mirror image too
     double = xp.asarray([1.0] + [2.0] * REACH, dtype=c.dtype, device=device_of(c))
     level = c[(slice(None), *(REACH,) * (len(grid) - 1), 0)]
@@ -105,10 +134,10 @@ def _mirrored(upper: list[list[Array]]) -> list[list[Array]]:
 
 
 def score_covariance(
-    slopes: Sequence[Array], residual: Array, valid: Array, grid: Sequence[int], *, xp: Namespace
+    slopes: Sequence[Array], residual: Array, pairs: Array, grid: Sequence[int], *, xp: Namespace
 ) -> tuple[list[list[Array]], Array]:
-    """Return J (nested list of (batch,)) and the residual variance c(0) from spectra of slopes, residual and mask."""
-    scatter = scatter_of(residual, valid, grid, xp=xp)
+    """Return J (nested list of (batch,)) and the residual variance c(0) from spectra of slopes and residual."""
+    scatter = scatter_of(residual, pairs, grid, xp=xp)
     sums = zip(direct(slopes, scatter, xp=xp), mixed(slopes, residual, scatter, xp=xp), strict=True)
     return [[a + b for a, b in zip(*rows, strict=True)] for rows in sums], scatter.level
 

@@ -49,11 +49,11 @@ def _spectra(side: Side, grid: Sequence[int], *, xp: Namespace) -> Array:
     axes = over_image(x)
     v = xp.ones_like(x) if side.valid is None else xp.astype(side.valid, acc)
     count = xp.sum(v, axis=axes, keepdims=True)
-    count = xp.where(count > 0, count, xp.ones_like(count))
+    count = xp.where(count > 0, count, 1.0)
     x = v * (x - xp.sum(v * x, axis=axes, keepdims=True) / count)
     # of unit power, so that squares stay within range
     power = xp.sum(x * x, axis=axes, keepdims=True)
-    x = x / xp.sqrt(xp.where(power > 0, power, xp.ones_like(power)))
+    x = x / xp.sqrt(xp.where(power > 0, power, 1.0))
     # the mean of a flat image is right to rounding only
     far = xp.full_like(side.image, math.inf)
     inside = v > 0
@@ -75,7 +75,7 @@ def _sums(pair: Pair, at: Sequence[Array], *, xp: Namespace) -> Array:
     # beyond the longest offset the correlation on the grid begins anew
     there = _overlapping(pair, at, 1, 1, xp=xp)[:, None, ...]
     table = xp.reshape(table, (n, 4, *table.shape[1:]))
-    return xp.where(there, table, xp.zeros_like(table))
+    return xp.where(there, table, 0.0)
 
 
 def _four_times(column: Array, *, xp: Namespace) -> Array:
@@ -91,7 +91,7 @@ def _overlapping(pair: Pair, at: Sequence[Array], least: int, magnification: int
     inside = xp.ones((1,) * (ndim + 1), dtype=xp.bool, device=device_of(at[0]))
     for axis, (d, n_a, n_b) in enumerate(zip(at, *pair.shapes, strict=True)):
         end = xp.minimum(d + magnification * n_b, xp.full_like(d, magnification * n_a))
-        start = xp.maximum(d, xp.zeros_like(d))
+        start = xp.maximum(d, 0.0)
         lay = (d.shape[0], *along(n=d.shape[1], axis=axis, ndim=ndim))
         inside = inside & xp.reshape(end - start > least - 0.5, lay)
     return inside
@@ -103,9 +103,9 @@ def _coefficient(sums: Array, allowed: Array, *, xp: Namespace) -> tuple[Array, 
     # of images of unit power: below this they are rounding errors
     least = 100 * xp.finfo(sums.dtype).eps
     usable = allowed & (s20 > least) & (s02 > least)
-    power = xp.where(usable, s20 * s02, xp.ones_like(s20))
-    rho = xp.where(usable, s11 / xp.sqrt(power), xp.zeros_like(s11))
-    return rho, xp.where(allowed, s00, xp.zeros_like(s00))
+    power = xp.where(usable, s20 * s02, 1.0)
+    rho = xp.where(usable, s11 / xp.sqrt(power), 0.0)
+    return rho, xp.where(allowed, s00, 0.0)
 
 
 def _window(centre: Array, reach: Sequence[int], *, xp: Namespace) -> list[Array]:
@@ -133,7 +133,7 @@ def magnified_around(pair: Pair, centre: Array, magnification: int, *, xp: Names
     weights = []
     for near, d in zip(whole, fine, strict=True):
         far = abs(d[:, None, :] / m - near[:, :, None])
-        weights.append(_four_times(1 - xp.minimum(far, xp.ones_like(far)), xp=xp))
+        weights.append(_four_times(1 - xp.minimum(far, 1.0), xp=xp))
     table = contract(xp.reshape(sums, (4 * n, *sums.shape[2:])), weights, xp=xp)
     sums = xp.reshape(table, (n, 4, *table.shape[1:]))
     # ratios are those of the pixels that are not repeated; the number of pixels is not
@@ -160,7 +160,7 @@ def best_of(rho: Array, count: Array | None, plateau: float | None, *, xp: Names
     acc = accumulator_dtype(rho, xp=xp)
     if count is not None:
         most = xp.max(count, axis=over_image(count), keepdims=True)
-        share = count / xp.where(most > 0, most, xp.ones_like(most))
+        share = count / xp.where(most > 0, most, 1.0)
         rho = rho * xp.astype(share, rho.dtype) ** 0.25
     index = argmax(rho, xp=xp)
     at = xp.astype(index, acc)
@@ -185,4 +185,4 @@ def _extent(high: Array, axis: int, dtype: object, *, xp: Namespace) -> tuple[Ar
     line = xp.any(high, axis=others) if others else high
     i = xp.broadcast_to(xp.arange(line.shape[1], dtype=dtype, device=device_of(high)), line.shape)
     first = xp.min(xp.where(line, i, xp.full_like(i, line.shape[1])), axis=1)
-    return first, xp.max(xp.where(line, i, xp.full_like(i, -1)), axis=1)
+    return first, xp.max(xp.where(line, i, -1), axis=1)

@@ -16,11 +16,11 @@ from .._array import Array, Namespace
 from .._providers import cross_power
 from ..fft_tools._dft import fourier_translate, irfft
 from .peaks import peak_within
-from .periodic_errors import Pair, fit_at
+from .periodic_errors import Fit, Pair, fit_at
 from .problem import Options, Side
 from .result import Registration, Status, finish
 from .spectrum import Rings, power, radial_mean, spread, weights_from_all_powers, white_floor
-from .subpixel import Peak, refined
+from .subpixel import Peak, polished, refined
 from .transformed import Transformed, transformed
 
 __all__ = ["solve"]
@@ -45,7 +45,7 @@ def solve(
         weights = None
         values = irfft(pair.cross, shape, xp=xp)
         index, lag, on_border = peak_within(values, options.limits, xp=xp)
-        peak = refined(values, index, lag, xp=xp)
+        peak = polished(refined(values, index, lag, xp=xp), pair.cross, shape, xp=xp)
         del values
     else:
         weights, peak, on_border = _weighted_search(pair, options, xp=xp)
@@ -54,16 +54,12 @@ def solve(
     dof = pixels - fitted
     fit = fit_at(pair, peak, weights, dof, options, xp=xp)
     one = xp.ones_like(peak.value)
-    flags = {Status.FLAT_IMAGE: norms[0].flat | norms[1].flat, Status.NOT_CONVERGED: ~(peak.value > 0)}
-    if on_border is not None:
-        flags = {**flags, Status.SEARCH_BORDER: on_border}
-    if pixels < 3 * fitted:
-        flags = {**flags, Status.TOO_FEW_VALID: one > 0}
+    flags = _flags(pair, peak, fit, on_border, few=pixels < 3 * fitted, options=options, xp=xp)
     return finish(
         peak.offset,
         peak.step,
         fit.covariance,
-        scale=fit.scale,
+        scale=fit.scale if options.fit_scale else None,
         background=None,
         chi2=dof * one if fit.chi2 is None else fit.chi2,
         dof=dof * one,
@@ -74,6 +70,20 @@ def solve(
         dtype=pair.moving.dtype,
         xp=xp,
     )
+
+
+def _flags(
+    pair: Pair, peak: Peak, fit: Fit, on_border: Array | None, *, few: bool, options: Options, xp: Namespace
+) -> dict[Status, Array]:
+    """Return what is wrong with which item."""
+    lost = ~(peak.value > 0)
+    if options.fit_scale and not options.fit_background:
+        # with a negative gain the best offset is not at the maximum of C
+        lost = lost | ~(fit.scale > 0)
+    flags = {Status.FLAT_IMAGE: pair.reference.norm.flat | pair.moving.norm.flat, Status.NOT_CONVERGED: lost}
+    if on_border is not None:
+        flags = {**flags, Status.SEARCH_BORDER: on_border}
+    return {**flags, Status.TOO_FEW_VALID: xp.ones_like(lost)} if few else flags
 
 
 def _weighted_search(pair: Pair, options: Options, *, xp: Namespace) -> tuple[Array, Peak, Array | None]:
@@ -110,8 +120,9 @@ def _weighted_search(pair: Pair, options: Options, *, xp: Namespace) -> tuple[Ar
     cross = without_mean(radial_mean(xp.real(aligned), shape, xp=xp)[0])
     gain = _ring_gain(rings._replace(cross=cross), p_r, xp=xp)
     weights = filtered(cross, gain)
-    values = irfft(pair.cross * weights, shape, xp=xp)
-    return weights, refined(values, index, lag, xp=xp), on_border
+    weighted = pair.cross * weights
+    values = irfft(weighted, shape, xp=xp)
+    return weights, polished(refined(values, index, lag, xp=xp), weighted, shape, xp=xp), on_border
 
 
 def _ring_gain(rings: Rings, p_r: Array, *, xp: Namespace) -> Array:

@@ -42,23 +42,23 @@ def fit_at(pair: Pair, peak: Peak, weights: Array | None, dof: int, options: Opt
     n, (r, m) = math.prod(pair.shape), (pair.reference, pair.moving)
     errors = (r.err, m.err)
     value = peak.value if weights is None else _value(pair, peak.offset, xp=xp)
-    rr, cross, mm = r.square, value, m.square
-    if r.level is not None and m.level is not None:
-        rr, cross, mm = rr + r.level**2, cross + r.level * m.level, mm + m.level**2
+    low_r, low_m = (0.0 if x.level is None else x.level for x in (r, m))
     p_r = None if errors[0] is None else n * errors[0] ** 2
-    signal = rr if p_r is None else rr - n * p_r
-    scale = xp.ones_like(cross)
+    signal = r.square + low_r * low_r
+    signal = signal if p_r is None else signal - n * p_r
+    scale = r.norm.top / m.norm.top
     if options.fit_scale:
-        scale = cross / xp.where(signal > 0, signal, 1.0)
+        scale = (value + low_r * low_m) / xp.where(signal > 0, signal, 1.0)
     # differences of large sums: rounding may take them below zero, and too few pixels are reported as such
-    found = xp.maximum(mm - scale * (2 * cross - scale * rr), 0.0) / (n * max(dof, 1))
+    varying = xp.maximum(m.square - scale * (2 * value - scale * r.square), 0.0) / (n * max(dof, 1))
+    found = varying + (low_m - scale * low_r) ** 2 / (n * max(dof, 1))
     known = None if errors[1] is None else errors[1] ** 2 + (0 if p_r is None else scale**2 * p_r / n)
     p_m = n * (found if known is None else known)
     if p_r is not None:
         p_m = xp.maximum(p_m - scale**2 * p_r, 0.0)
     if options.correlated:
-        # the residuals give the shape of the noise, the given errors its level
-        level = n / max(dof, 1) if known is None else (known / xp.where(found > 0, found, 1.0))[:, None, None]
+        # the residuals give the shape of the noise, the given errors its level; a wrong mean level is none of either
+        level = n / max(dof, 1) if known is None else (known / xp.where(varying > 0, varying, 1.0))[:, None, None]
         j = _empirical(pair, peak.offset, weights, xp=xp) * level
     elif p_r is not None:
         j = _known_white(pair, weights, p_r, p_m, xp=xp)

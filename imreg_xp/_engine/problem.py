@@ -123,7 +123,9 @@ def _scaled(side: Side, mean: Array, top: Array, flat: Array, *, xp: Namespace) 
     err = side.err
     if err is not None:
         err = err / (top if err.ndim == 1 else column(top, image, xp=xp))
-    return side._replace(image=image, err=err), Norm(xp.astype(mean, acc), top, flat)
+    # with no gain the scale of one image depends on the other: one reference becomes as many as there are frames
+    valid = None if side.valid is None else xp.broadcast_to(side.valid, image.shape)
+    return side._replace(image=image, valid=valid, err=err), Norm(xp.astype(mean, acc), top, flat)
 
 
 def precision(side: Side, *, xp: Namespace) -> Array:

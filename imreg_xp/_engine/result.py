@@ -106,7 +106,7 @@ def finish(
     step: Array,
     covariance: Array,
     *,
-    scale: Array,
+    scale: Array | None,
     background: Array | None,
     chi2: Array,
     dof: Array,
@@ -119,15 +119,16 @@ def finish(
 ) -> Registration:
     """Bring the fit of normalised images to the units of the images, and failed items to NaN and their flags.
 
-    `offset` is how far `moving` lies from the reference, `step` the last correction of it. `background` None: there is
-    none between the normalised images. `limits` that are empty and flags that are left out cannot be met.
+    `offset` is how far `moving` lies from the reference, `step` the last correction of it. `scale` None: it is 1 in the
+    units of the images. `background` None: there is none between the normalised images. `limits` that are empty and
+    flags that are left out cannot be met.
     """
     beyond = None
     if limits:
         far = table(np.asarray, tuple(limits), dtype=offset.dtype, like=offset, xp=xp)
         beyond = xp.any(abs(offset) > far, axis=-1)
-    error, status = _judged(step, _STEP, covariance, scale, beyond, flags, xp=xp)
-    scale, level = _in_units(scale, background, norms)
+    error, status = _judged(step, _STEP, covariance, 1.0 if scale is None else scale, beyond, flags, xp=xp)
+    scale, level = _in_units(scale, background, norms, xp=xp)
     numbers = [-offset, error, covariance, scale, level, chi2, dof, overlap]
     return Registration._make([*_only_good(numbers, status, dtype, xp=xp), status])
 
@@ -165,7 +166,7 @@ def finish_similarity(
     error = xp.sqrt(xp.maximum(xp.linalg.diagonal(covariance), 0.0))
     degrees = angle * (180 / math.pi)
     degrees = degrees - 360 * xp.ceil((degrees - 180) / 360)
-    scale, level = _in_units(scale, background, norms)
+    scale, level = _in_units(scale, background, norms, xp=xp)
     numbers = [shift, error[:, :2], degrees, error[:, 2], magnification, error[:, 3], covariance, scale, level]
     return SimilarityRegistration._make([*_only_good([*numbers, chi2, dof, overlap], status, dtype, xp=xp), status])
 
@@ -183,7 +184,7 @@ def _judged(
     step: Array,
     least: Any,
     covariance: Array,
-    scale: Array,
+    scale: Array | float,
     beyond: Array | None,
     flags: dict[Status, Array],
     *,
@@ -205,10 +206,12 @@ def _judged(
     return error, status
 
 
-def _in_units(scale: Array, background: Array | None, norms: tuple[Norm, Norm]) -> tuple[Array, Array]:
+def _in_units(
+    scale: Array | None, background: Array | None, norms: tuple[Norm, Norm], *, xp: Namespace
+) -> tuple[Array, Array]:
     """Return gain and background in the units of the images."""
     mean_r, top_r, mean_m, top_m = norms[0].mean, norms[0].top, norms[1].mean, norms[1].top
-    scale = scale * top_m / top_r
+    scale = xp.ones_like(top_m) if scale is None else scale * top_m / top_r
     level = mean_m - scale * mean_r
     return scale, level if background is None else level + top_m * background
 

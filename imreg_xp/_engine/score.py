@@ -1,77 +1,31 @@
-r"""The estimating equation of the general fit, and its Newton step.
+r"""The estimating equation of the general fit, its root, and its derivative there.
 
 With r the reference as a `Field`, m the moving image and frozen weights w, the offset d solves
 
 .. math:: U_i(d) = \sum_x w\, q_i(x - d)\, [m(x) - s\, r(x - d) - b] = 0, \qquad q_i = \partial_i (h * r).
 
 h is the kernel of the maximum-likelihood weights (a delta where the reference is free of noise: then this is least
-squares). U is unbiased for any even h, with noise in either image. s and b are profiled over.
+squares). U is unbiased for any even h, with noise in either image. s and b are profiled over. All maps are on the grid
+of the field.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from .._array import Array, Namespace, device_of
-from ..fft_tools._dft import contract, derivative, dft_basis, fourier_translate, rfft
+from .._array import Array, Namespace
+from ..fft_tools._dft import contract, rfft, slopes_and_bends, taylor_sums
+from ..fft_tools._modes import taylor_columns
 from ._linalg import inverse, symmetric
-from .extend import Field, sample, slopes_of
+from .extend import single, slopes_of
+from .frozen import Frozen, Level, gain_and_background, lightened, model
 from .problem import Options, column, inner, over_image
 
-__all__ = [
-    "Frozen",
-    "Level",
-    "Score",
-    "Weighed",
-    "gain_and_background",
-    "model",
-    "newton_step",
-    "orthogonal_slopes",
-    "score",
-    "shares_of",
-    "without",
-]
+__all__ = ["Score", "after_step", "orthogonal_slopes", "root", "score", "shares_of", "without"]
 
-
-class Weighed(Protocol):
-    """The moving image with its weights, whatever moves the model."""
-
-    @property
-    def moving(self) -> Array: ...
-    @property
-    def weight(self) -> Array: ...
-    @property
-    def total(self) -> Array: ...
-    @property
-    def data(self) -> Array: ...
-    @property
-    def attenuation(self) -> Array: ...
-
-
-class Frozen(NamedTuple):
-    """What does not move while the offset is refined."""
-
-    field: Field
-    gains: Array
-    """Transfer function of h on the modes of the field."""
-    filtered: bool
-    """It is not 1 for all."""
-    stretch: Array
-    """Sum of slopes times filtered slopes over that of filtered slopes squared, about: what a step is too long by."""
-    moving: Array
-    weight: Array
-    weight_spectrum: Array
-    total: Array
-    """Sum of w."""
-    data: Array
-    """Sum of w m."""
-    attenuation: Array
-    """Gain over the gain by least squares, which noise in the reference lowers."""
-    unit: Array | None
-    """Variance of a pixel of weight 1; None: not known."""
-    binary: bool
-    """All weights are 0 or 1."""
+_ORDERS = 16  # of Taylor series: to rounding of single precision within 1.5 pixels, (pi x)^j / j! has died out
+_REACH = 1.5
 
 
 class Score(NamedTuple):
@@ -80,14 +34,16 @@ class Score(NamedTuple):
     step: Array
     usable: Array
     curvature: Array
-    """D, (batch, ndim, ndim): minus the derivative of U."""
+    """D, (batch, ndim, ndim): the derivative of U."""
     scale: Array
     background: Array
+    square: Array
+    """Sum of w rho^2 after the step."""
     value: Array
     """The map of r(x - d)."""
     residual: Array
     residual_spectrum: Array
-    """Spectrum of w rho."""
+    """Spectrum of w rho after the step."""
     slopes: list[Array]
     """The maps q_i."""
     shares: list[Array]
@@ -98,145 +54,137 @@ class Score(NamedTuple):
     """Spectra of w q_i with that taken off."""
 
 
-def _columns(grid: Sequence[int], like: Array, ndim: int, *, xp: Namespace) -> list[Array]:
-    """Return the columns that turn a cross-spectrum into a correlation at lag 0 and its derivatives in the offset."""
-    return dft_basis(
-        grid, xp.zeros((1, ndim, 1), dtype=like.dtype, device=device_of(like)), orders=3, conjugate=True, xp=xp
-    )
+def root(frozen: Frozen, offset: Array, moved: Array, level: Level, *, steps: int, xp: Namespace) -> Array:
+    r"""Return the offset after Newton steps from `offset`, where the model has the spectrum `moved`, and `level`.
 
+    With gain and background as they are,
 
-class Level(NamedTuple):
-    """Gain and background of `moving` at one offset, w times the model, and the sums of that times 1 and the model."""
+    .. math:: U_i(d) = s\, \partial_i (w r_d \star h * r)(d) - \partial_i (w [m - b] \star h * r)(d).
 
-    scale: Array
-    background: Array
-    weighted: Array
-    total: Array
-    square: Array
-
-
-def gain_and_background(value: Array, frozen: Weighed, options: Options, *, xp: Namespace) -> Level:
-    """Fit gain and background by weighted least squares at one offset; `value` is the model there."""
-    acc = frozen.total.dtype
-    weighted = frozen.weight * value
-    n = xp.where(frozen.total > 0, frozen.total, xp.ones_like(frozen.total))
-    t = xp.sum(weighted, axis=over_image(weighted), dtype=acc)
-    scale = xp.ones_like(t)
-    square = inner(weighted, value, acc, xp=xp)
-    if options.fit_scale:
-        variance = square
-        covariance = inner(weighted, frozen.moving, acc, xp=xp)
-        if options.fit_background:
-            variance = variance - t * t / n
-            covariance = covariance - t * frozen.data / n
-        scale = frozen.attenuation * covariance / xp.where(variance > 0, variance, xp.ones_like(variance))
-    background = (frozen.data - scale * t) / n if options.fit_background else xp.zeros_like(t)
-    return Level(scale, background, weighted, t, square)
-
-
-def newton_step(
-    frozen: Frozen, offset: Array, options: Options, *, moved: tuple[Array, Array] | None = None, xp: Namespace
-) -> Array:
-    """Return a Newton step in the offset; `moved` is the spectrum and map of the model there, if at hand.
-
-    It is that of Gauss and Newton where the slopes are filtered: a step up to a third too long, which shrinks. The
-    unfiltered slopes of a noisy reference are steep with noise and would make all steps too short: there the bend of
-    the model goes in, if it leaves a minimum.
+    The last term is a cross-spectrum, exact at any d with its derivatives; the first is what the border of the overlap
+    contributes, and stays what it is at `offset`: no map is made on the way. Noise in the reference does not steepen
+    the correlation of two images.
     """
-    line = _linearised(frozen, offset, options, moved=moved, xp=xp)
-    plain = (line.level.scale * frozen.stretch)[:, None, None] * line.normal
-    if frozen.filtered:
-        return _solve(plain, line.u, xp=xp)[0]
     grid, ndim = frozen.field.grid, offset.shape[-1]
-    residual = rfft(frozen.weight * line.residual, ndim, xp=xp, s=grid)
-    bend = xp.real(contract(xp.conj(residual) * line.moved, _columns(grid, offset, ndim, xp=xp), xp=xp))
-    bent = plain - symmetric([[derivative(bend, i, j) for j in range(ndim)] for i in range(ndim)], xp=xp)
-    step, usable = _solve(bent, line.u, xp=xp)
-    return xp.where(usable[:, None], step, _solve(plain, line.u, xp=xp)[0])
+    light = lightened(frozen, xp=xp)
+    ahead = xp.conj(moved * light.gains if frozen.filtered else moved)
+    data = light.weight * (light.moving - column(level.background, light.moving, xp=xp))
+    cross, own = (rfft(a, ndim, xp=xp) * ahead for a in (data, level.weighted))
+
+    still = xp.zeros_like(offset)
+    ahead_of = _series(cross, grid, _ORDERS, xp=xp)
+    pull, bend = slopes_and_bends(taylor_sums(_series(own, grid, 3, xp=xp), still, xp=xp), xp=xp)
+    pull = level.scale[:, None] * pull
+    # where the correlation has no maximum near, as far as that of the model with itself is wide
+    plain = -level.scale[:, None, None] * bend
+    d = still
+    for _ in range(steps):
+        slope, bend = slopes_and_bends(taylor_sums(ahead_of, d, xp=xp), xp=xp)
+        d = xp.minimum(xp.maximum(d + _newton(-bend, plain, pull - slope, xp=xp)[0], -_REACH), _REACH)
+    return offset + d
 
 
-class _Line(NamedTuple):
-    """Everything at one offset that takes no further transform."""
-
-    moved: Array
-    filtered: Array
-    value: Array
-    slopes: list[Array]
-    weighted: list[Array]
-    """w q_i"""
-    level: Level
-    residual: Array
-    u: Array
-    shares: list[Array]
-    normal: Array
-    """sum_x w q_i q_j with what gain and background explain taken off."""
+def _series(product: Array, grid: Sequence[int], orders: int, *, xp: Namespace) -> Array:
+    """Return the Taylor series (batch, orders, ...) at lag 0 of the correlation with this cross-spectrum."""
+    return xp.real(contract(product, taylor_columns(grid, orders, product, xp=xp), xp=xp))
 
 
-def _linearised(
-    frozen: Frozen, offset: Array, options: Options, *, moved: tuple[Array, Array] | None = None, xp: Namespace
-) -> _Line:
-    grid, shape, acc = frozen.field.grid, frozen.moving.shape[1:], offset.dtype
-    spectrum, value = model(frozen.field, offset, shape, xp=xp) if moved is None else moved
-    filtered = spectrum * frozen.gains
-    slopes = slopes_of(filtered, grid, shape, xp=xp)
-    level = gain_and_background(value, frozen, options, xp=xp)
-    residual = frozen.moving - column(level.scale, value, xp=xp) * value - column(level.background, value, xp=xp)
-    weighted = [frozen.weight * q for q in slopes]
-    u = xp.stack([inner(a, residual, acc, xp=xp) for a in weighted], axis=-1)
-    shares, mixed = shares_of(weighted, level, value, frozen.total, options, xp=xp)
-    normal = symmetric(
-        [
-            [inner(a, q, acc, xp=xp) - xp.sum(s * m, axis=-1) for q, m in zip(slopes, mixed, strict=True)]
-            for a, s in zip(weighted, shares, strict=True)
-        ],
-        xp=xp,
-    )
-    return _Line(spectrum, filtered, value, slopes, weighted, level, residual, u, shares, normal)
+def _newton(d: Array, plain: Array, u: Array, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return the Newton step for U and its derivative D, at most half a pixel, and whether D is positive definite.
 
-
-def model(field: Field, offset: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Array, Array]:
-    """Return the spectrum and the map of r(x - offset)."""
-    spectrum = fourier_translate(field.spectrum, offset, field.grid, xp=xp)
-    return spectrum, sample(spectrum, field.grid, shape, xp=xp)
-
-
-def _solve(d: Array, u: Array, *, xp: Namespace) -> tuple[Array, Array]:
-    """Return the Newton step, at most half a pixel, and whether D is positive definite; no step where it is not."""
-    step = -xp.matmul(inverse(d, xp=xp), u[..., None])[..., 0]
-    usable = xp.all(xp.isfinite(step), axis=-1)
-    return xp.where(usable[:, None], xp.minimum(xp.maximum(step, -0.5), 0.5), xp.zeros_like(step)), usable
+    Where it is not the step is that of the `plain` matrix, if that is.
+    """
+    sharp = inverse(d, xp=xp)
+    usable = xp.all(xp.isfinite(sharp), axis=(-2, -1))
+    step = -xp.matmul(xp.where(usable[:, None, None], sharp, inverse(plain, xp=xp)), u[..., None])[..., 0]
+    step = xp.where(xp.isfinite(step), xp.minimum(xp.maximum(step, -0.5), 0.5), 0.0)
+    return step, usable
 
 
 def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> Score:
     """Evaluate U and its exact derivative at `offset`."""
-    grid, ndim = frozen.field.grid, offset.shape[-1]
-    line = _linearised(frozen, offset, options, xp=xp)
-    spectrum = rfft(frozen.weight * line.residual, ndim, xp=xp, s=grid)
-    columns = _columns(grid, offset, ndim, xp=xp)
-    bend = xp.real(contract(xp.conj(spectrum) * line.filtered, columns, xp=xp))
-    nuisance = [line.level.weighted] * options.fit_scale + [frozen.weight] * options.fit_background
-    cleaned = without(line.weighted, nuisance, line.shares, xp=xp)
-    spectra = [rfft(a, ndim, xp=xp, s=grid) for a in cleaned]
-    rows = []
-    for i, a in enumerate(spectra):
-        table = xp.real(contract(xp.conj(a) * line.moved, columns, xp=xp))
-        rows.append([-line.level.scale * derivative(table, j) - derivative(bend, i, j) for j in range(ndim)])
-    d = symmetric(rows, xp=xp)
-    step, usable = _solve(d, line.u, xp=xp)
+    grid, acc, ndim = frozen.field.grid, offset.dtype, offset.shape[-1]
+    moved, value = model(frozen.field, offset, grid, xp=xp)
+    level = gain_and_background(value, frozen, options, xp=xp)
+    residual = frozen.moving - column(level.scale, value, xp=xp) * value - column(level.background, value, xp=xp)
+    left = frozen.weight * residual
+    square = inner(left, residual, acc, xp=xp)
+    moved, value, left, w = (single(a, xp=xp) for a in (moved, value, left, frozen.weight))
+    filtered = moved * single(frozen.gains, xp=xp) if frozen.filtered else moved
+    slopes = slopes_of(filtered, grid, grid, xp=xp)
+    weighted = [w * q for q in slopes]
+    u = xp.stack([inner(q, left, acc, xp=xp) for q in slopes], axis=-1)
+    shares, mixed = shares_of(weighted, level, value, frozen.total, options, xp=xp)
+    normal = _normal(weighted, slopes, shares, mixed, acc, xp=xp)
+    nuisance = [single(level.weighted, xp=xp)] * options.fit_scale + [w] * options.fit_background
+    spectra = [rfft(a, ndim, xp=xp) for a in without(weighted, nuisance, shares, xp=xp)]
+    rest = rfft(left, ndim, xp=xp)
+    d = _derivative(frozen, level.scale, normal, spectra, rest, (moved, filtered), offset, xp=xp)
+    step, usable = _newton(d, level.scale[:, None, None] * normal, u, xp=xp)
+    change = level.scale[:, None] * step
+    square = square + xp.sum(change * (2 * u + xp.matmul(normal, change[..., None])[..., 0]), axis=-1)
+    rest = after_step(rest, spectra, level.scale, step, xp=xp)
     return Score(
         step,
         usable,
         d,
-        line.level.scale,
-        line.level.background,
-        line.value,
-        line.residual,
-        spectrum,
-        line.slopes,
-        line.shares,
-        line.normal,
+        level.scale,
+        level.background,
+        xp.maximum(square, 0.0),
+        value,
+        residual,
+        rest,
+        slopes,
+        shares,
+        normal,
         spectra,
     )
+
+
+def after_step(residual: Array, spectra: list[Array], scale: Array, step: Array, *, xp: Namespace) -> Array:
+    """Return the spectrum of weighted residuals after a small step, from that and those of weighted slopes before.
+
+    The misfit at the end of a search would count as noise where there is little.
+    """
+    for axis, a in enumerate(spectra):
+        residual = residual + column(scale * step[:, axis], a, xp=xp) * a
+    return residual
+
+
+def _normal(
+    weighted: list[Array], slopes: list[Array], shares: list[Array], mixed: list[Array], acc: Any, *, xp: Namespace
+) -> Array:
+    """Return sum_x w q_i q_j less what gain and background explain of it."""
+    rows = [
+        [inner(a, q, acc, xp=xp) - xp.sum(s * m, axis=-1) for q, m in zip(slopes, mixed, strict=True)]
+        for a, s in zip(weighted, shares, strict=True)
+    ]
+    return symmetric(rows, xp=xp)
+
+
+def _derivative(
+    frozen: Frozen,
+    scale: Array,
+    normal: Array,
+    spectra: list[Array],
+    rest: Array,
+    models: tuple[Array, Array],
+    offset: Array,
+    *,
+    xp: Namespace,
+) -> Array:
+    """Return D from the spectra of w q_i and w rho and those of the model, as it is and filtered."""
+    grid, still = frozen.field.grid, xp.zeros_like(offset)
+
+    def derivatives(product: Array) -> tuple[Array, Array]:
+        return slopes_and_bends(taylor_sums(_series(product, grid, 3, xp=xp), still, xp=xp), xp=xp)
+
+    bend = derivatives(rest * xp.conj(models[1]))[1]
+    slopes = normal
+    if frozen.filtered:
+        ahead = xp.conj(models[0])
+        slopes = -xp.stack([derivatives(a * ahead)[0] for a in spectra], axis=-2)
+    return scale[:, None, None] * slopes - bend
 
 
 def shares_of(

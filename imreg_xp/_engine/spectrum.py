@@ -112,8 +112,7 @@ def radial_mean(values: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[
     # what `sampled_spectrum` gives has the modes alone that count
     values = values[:, ::stride, ...] if values.shape[1] == _modes(shape) else values
     flat = xp.reshape(values, (values.shape[0], -1))
-    w = kept(3, dtype)
-    sums = xp.astype(xp.take(flat, kept(0, xp.int64), axis=1), dtype) * w
+    sums = xp.astype(xp.take(flat, kept(0, xp.int64), axis=1), dtype) * kept(3, dtype)
     # `edges` counts the modes up to each ring: prepend 0 to index with it
     upto = xp.cumulative_sum(sums, axis=1, include_initial=True)
     upto = xp.take(upto, kept(1, xp.int64), axis=1)
@@ -146,12 +145,13 @@ def smooth(rings: Array, *, times: int = 1, xp: Namespace) -> Array:
 def power(a: Array, b: Array | None = None, *, xp: Namespace) -> Array:
     """Return Re(conj(a) b), or |a|^2."""
     if b is None:
-        b = a
-    return xp.real(a) * xp.real(b) + xp.imag(a) * xp.imag(b)
+        size = abs(a)
+        return size * size
+    return xp.real(xp.conj(a) * b)
 
 
 def _safe(x: Array, *, xp: Namespace) -> Array:
-    return xp.where(x > 0, x, xp.ones_like(x))
+    return xp.where(x > 0, x, 1.0)
 
 
 def white_floor(rings: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
@@ -184,7 +184,7 @@ def attenuation(rings: Rings, *, xp: Namespace) -> Array:
     coherent = xp.sum(h * rings.cross, axis=1) / _safe(xp.sum(h * rings.reference, axis=1), xp=xp)
     plain = xp.sum(rings.modes * rings.cross, axis=1) / _safe(xp.sum(rings.modes * rings.reference, axis=1), xp=xp)
     usable = (coherent > 0) & (plain > 0)
-    ratio = xp.where(usable, coherent, xp.ones_like(plain)) / xp.where(usable, plain, xp.ones_like(plain))
+    ratio = xp.where(usable, coherent, 1.0) / xp.where(usable, plain, 1.0)
     return xp.maximum(ratio, 1.0)
 
 
@@ -198,20 +198,31 @@ def ml_weights(rings: Rings, gain: Array, ndim: int, *, xp: Namespace) -> Array:
     s = gain[:, None]
     modes = xp.maximum(rings.modes, 1.0)
     error = xp.sqrt(r * m / modes)
-    signal = xp.where(x > _SIGNIFICANT * error, x, xp.zeros_like(x)) / _safe(s, xp=xp)
-    trust = modes / _safe(r * m, xp=xp)
-    folded = folded_power(signal, rings.modes, ndim, xp=xp)
+    shown = _beyond(x, _SIGNIFICANT * error, xp=xp)
+    seen_signal = xp.maximum(x, 0.0) / _safe(s, xp=xp)
+    signal = shown * seen_signal
+    # a ring of which no mode is looked at has no power, and is not to be trusted
+    least_r, least_m = (_FLOOR * _mean(a, rings.modes, xp=xp) for a in (r, m))
+    # nor are powers that are but rounding errors to be trusted more than the least that counts
+    trust = rings.modes / _safe(xp.maximum(r, least_r) * xp.maximum(m, least_m), xp=xp)
+    folded = folded_power(seen_signal, rings.modes * shown, ndim, xp=xp)
 
-    def noise_power(total: Array, part: Array, alias: Array) -> Array:
-        rest = _mean(total - part - alias, trust, xp=xp)
-        return xp.maximum(rest, _FLOOR * _mean(total, modes, xp=xp)) + alias
+    def noise_power(total: Array, part: Array, alias: Array, least: Array) -> Array:
+        return xp.maximum(_mean(total - part - alias, trust, xp=xp), least) + alias
 
-    p_r, p_m = noise_power(r, signal, folded), noise_power(m, s * s * signal, s * s * folded)
+    p_r = noise_power(r, signal, folded, least_r)
+    p_m = noise_power(m, s * s * signal, s * s * folded, least_m)
     # a ring too faint to show in the cross-power may show in a reference with hardly any noise
     beyond = r - p_r
-    seen = beyond > 2 * _SIGNIFICANT * r * xp.sqrt(2 / modes)
-    signal = xp.where(signal > 0, signal, xp.where(seen, beyond, xp.zeros_like(beyond)))
+    faint = _beyond(beyond, 2 * _SIGNIFICANT * r * xp.sqrt(2 / modes), xp=xp) * xp.maximum(beyond, 0.0)
+    signal = signal + (1 - shown) * faint
     return _filter(signal, s, p_r, p_m, xp=xp)
+
+
+def _beyond(x: Array, limit: Array, *, xp: Namespace) -> Array:
+    """Return 1 where x is well beyond a limit, 0 where it is not; between, rounding errors must not decide a weight."""
+    ratio = x / xp.where(limit > 0, limit, math.inf)
+    return xp.minimum(xp.maximum(4 * ratio - 3.5, 0.0), 1.0)
 
 
 def _ring_frequencies(rings: int, ndim: int, like: Array, *, xp: Namespace) -> Array:
@@ -231,7 +242,7 @@ def folded_power(signal: Array, modes: Array, ndim: int, *, xp: Namespace) -> Ar
     x0, y0 = _mean(x, w, xp=xp), _mean(y, w, xp=xp)
     slope = xp.minimum(_mean((x - x0) * (y - y0), w, xp=xp) / _safe(_mean((x - x0) ** 2, w, xp=xp), xp=xp), 0.0)
     power = xp.exp(y0 + slope * (xp.log(xp.maximum(1 - nu, 0.05)) - x0))
-    return xp.where(xp.sum(w, axis=1, keepdims=True) > 0, power, xp.zeros_like(power))
+    return xp.where(xp.sum(w, axis=1, keepdims=True) > 0, power, 0.0)
 
 
 def step_length(rings: Rings, gains: Array, ndim: int, *, xp: Namespace) -> Array:
@@ -263,7 +274,7 @@ def weights_from_all_powers(rings: Rings, gain: Array, noise: tuple[Array, Array
     precision = sum(w for _, w in parts)
     signal = sum(w * x for x, w in parts) / precision
     error = 1 / xp.sqrt(precision * modes)
-    signal = xp.where(signal > _SIGNIFICANT * error, signal, xp.zeros_like(signal))
+    signal = xp.where(signal > _SIGNIFICANT * error, signal, 0.0)
     return _filter(signal, s, p_r, p_m, xp=xp)
 
 
@@ -271,4 +282,4 @@ def _filter(signal: Array, s: Array, p_r: Array, p_m: Array, *, xp: Namespace) -
     w = s * signal / _safe(p_r * p_m + s * s * signal * p_r + signal * p_m, xp=xp)
     best = xp.max(w, axis=1, keepdims=True)
     # no significant ring at all: plain correlation
-    return xp.where(best > 0, w / _safe(best, xp=xp), xp.ones_like(w))
+    return xp.where(best > 0, w / _safe(best, xp=xp), 1.0)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .._array import Array, Namespace, accumulator_dtype, device_of
+from .._array import Array, Namespace, accumulator_dtype
 from .._providers import as_reals
 from ..fft_tools._dft import contract, rfft, slopes_and_bends
 from ..fft_tools._modes import moment_columns
@@ -39,25 +39,24 @@ class Transformed(NamedTuple):
 def transformed(side: Side, options: Options, reference: Transformed | None = None, *, xp: Namespace) -> Transformed:
     """Transform images without masks, those to be registered on a `reference` with it.
 
-    Single precision needs a scale: squares must neither overflow nor vanish. It is that of the brightest pixel, or
-    that of the reference where no gain is fitted between the two.
+    Each has its own scale, that of its brightest pixel: squares, and products of these, neither overflow nor vanish. In
+    double precision it is enough that references have one.
     """
     x = side.image
     shape, dtype, acc = tuple(x.shape[1:]), x.dtype, accumulator_dtype(x, xp=xp)
     mean = xp.mean(x, axis=over_image(x)) if side.mean is None else side.mean
     x = x - column(mean, x, xp=xp)
     mean = xp.astype(mean, acc, copy=False)
-    if reference is not None and not options.fit_scale:
-        top = reference.norm.top
-    else:
-        top = xp.astype(_top(x, xp=xp), acc, copy=False)
-    if xp.finfo(dtype).bits == 32:
+    if xp.finfo(dtype).bits == 32 or reference is None:
+        top = _top(x, mean, side.err, xp=xp)
         x = x * column(1 / top, x, xp=xp)
+    else:
+        top = xp.ones_like(mean)
     n = math.prod(shape)
     square = n * inner(x, x, acc, xp=xp)
     units = mean / top
     dark = (8 * n * xp.finfo(dtype).eps) ** 2 * (units * units)
-    kept, level = _kept(mean, units, top, options, reference)
+    kept, level = _kept(mean, top, options, reference)
     err = None if side.err is None else side.err / top
     spectrum = rfft(x, len(shape), xp=xp)
     white = reference is None and err is None and not options.correlated
@@ -66,16 +65,17 @@ def transformed(side: Side, options: Options, reference: Transformed | None = No
     return Transformed(spectrum, shape, dtype, Norm(kept, top, square <= dark), err, square, level, slopes)
 
 
-def _top(x: Array, *, xp: Namespace) -> Array:
-    if xp.finfo(x.dtype).bits > 32:
-        return xp.ones((x.shape[0],), dtype=x.dtype, device=device_of(x))
-    top = xp.max(x, axis=over_image(x))
-    return xp.where(top > 0, top, 1.0)
+def _top(x: Array, mean: Array, err: Array | None, *, xp: Namespace) -> Array:
+    """Return the largest of values (with the mean taken off) and errors; of flat images a level that is not 0."""
+    least = xp.finfo(x.dtype).smallest_normal
+    top = xp.astype(xp.max(x, axis=over_image(x)), mean.dtype, copy=False)
+    top = xp.where(top >= least, top, abs(mean))
+    if err is not None:
+        top = xp.maximum(top, err)
+    return xp.where(top >= least, top, 1.0)
 
 
-def _kept(
-    mean: Array, units: Array, top: Array, options: Options, reference: Transformed | None
-) -> tuple[Array, Array | None]:
+def _kept(mean: Array, top: Array, options: Options, reference: Transformed | None) -> tuple[Array, Array | None]:
     """Return the level that both images are lowered by, and what is then left of the mean, in units of `top`.
 
     Without a background and with a free gain nothing may be taken off; with a gain of 1, the same of both.
@@ -83,9 +83,9 @@ def _kept(
     if options.fit_background:
         return mean, None
     if options.fit_scale:
-        return 0 * mean, units
+        return 0 * mean, mean / top
     lowered = mean if reference is None else reference.norm.mean
-    return lowered, units - lowered / top
+    return lowered, (mean - lowered) / top
 
 
 def _slopes(spectrum: Array, shape: Sequence[int], *, xp: Namespace) -> Array:

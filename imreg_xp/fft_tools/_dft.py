@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from .._array import Array, Namespace, complex_dtype, is_kind
 from .._static import table
-from ._modes import entries, frequency, low_frequency, moving_modes, nyquist, order_columns
+from ._modes import entries, falling, frequency, low_frequency, moving_modes, nyquist, order_columns
 
 __all__ = [
     "along",
@@ -30,6 +30,7 @@ __all__ = [
     "phasor",
     "rfft",
     "slopes_and_bends",
+    "taylor_sums",
     "translate_real_part",
     "turns",
 ]
@@ -88,6 +89,15 @@ def dft_basis(
         kept = order_columns(n, at, half=folded, orders=orders, conjugate=conjugate, cosine=nyquist, xp=xp)
         columns.append(xp.reshape(kept * e[..., None, :], (*e.shape[:-1], orders * e.shape[-1])))
     return columns
+
+
+def taylor_sums(series: Array, x: Array, *, xp: Namespace) -> Array:
+    """Return values and derivatives (batch, 3, ..., 3) of Taylor series (batch, orders, ...) at x (batch, ndim)."""
+    factor, power = (
+        table(falling, series.shape[1], which, dtype=x.dtype, like=x, xp=xp) for which in ("factor", "power")
+    )
+    columns = factor * x[..., None, None] ** power
+    return contract(series, [columns[:, axis, ...] for axis in range(x.shape[-1])], xp=xp)
 
 
 def _waves(n: int, half: bool, x: Array, sign: int, *, cosine: bool = True, xp: Namespace) -> Array:

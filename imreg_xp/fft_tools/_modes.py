@@ -17,6 +17,7 @@ from .._static import table
 __all__ = [
     "angular_frequencies",
     "entries",
+    "falling",
     "frequencies",
     "frequency",
     "half_weights",
@@ -27,6 +28,7 @@ __all__ = [
     "moving_modes",
     "nyquist",
     "order_columns",
+    "taylor_columns",
 ]
 
 
@@ -64,10 +66,20 @@ def _orders(n: int, half: bool, orders: int, sign: int, cosine: bool) -> np.ndar
     return ((sign * 1j * omega[:, None]) ** np.arange(orders) * weight[:, None])[..., None]
 
 
+def _powers(n: int, half: bool, orders: int) -> np.ndarray:
+    """(modes, orders): (2 pi i nu)^order / order!."""
+    steps = _angular(n, half)[:, None] * 1j / np.arange(1, orders)
+    return np.cumprod(np.concatenate([np.ones((len(steps), 1)), steps], axis=1), axis=1)
+
+
+def _taylor(n: int, half: bool, orders: int) -> np.ndarray:
+    """(1, modes, orders): (2 pi i nu)^order / order!, with the weights of the half axis."""
+    return (_powers(n, half, orders) * (_multiplicity(n)[:, None] if half else 1.0))[None]
+
+
 def _interpolation(n: int, orders: int, orders_first: bool) -> np.ndarray:
     """(2 n, orders) or (orders, 2 n): Taylor coefficients at x of what interpolates a 1 at pixel 0, for two periods."""
-    steps = _angular(n, True)[:, None] * 1j / np.arange(1, orders)
-    series = np.cumprod(np.concatenate([np.ones((len(steps), 1)), steps], axis=1), axis=1)
+    series = _powers(n, True, orders)
     period = np.fft.irfft(series, n, axis=0)
     both = np.concatenate([period, period])
     return np.transpose(both) if orders_first else both
@@ -133,6 +145,12 @@ def interpolation_table(n: int, orders: int, dtype: object, like: Array, *, orde
     return table(_interpolation, n, orders, orders_first, dtype=dtype, like=like, xp=xp)
 
 
+def taylor_columns(shape: Sequence[int], orders: int, like: Array, *, xp: Namespace) -> list[Array]:
+    r"""Return per axis (1, modes, orders): :math:`(2\pi i\nu)^j / j!`, with the weights of the half axis."""
+    dtype = complex_dtype(accumulator_dtype(like, xp=xp), xp=xp)
+    return [table(_taylor, *axis, orders, dtype=dtype, like=like, xp=xp) for axis in _axes(shape)]
+
+
 def moment_columns(shape: Sequence[int], like: Array, *, parts: bool = False, xp: Namespace) -> list[Array]:
     r"""Return per axis (1, modes, 3): powers 0, 1 and 2 of :math:`2\pi\nu`, with the weights of the half axis.
 
@@ -151,3 +169,13 @@ def entries(ndim: int) -> np.ndarray:
     """Return where a flat table of 3 orders per axis holds the first, then the second derivatives, on the host."""
     unit = 3 ** np.arange(ndim - 1, -1, -1)
     return np.concatenate([unit, np.add.outer(unit, unit).ravel()])
+
+
+def falling(orders: int, which: str) -> np.ndarray:
+    """(orders, 3): factor or power of x in the k-th derivative of x^j, j! / (j - k)! x^(j - k), on the host."""
+    j = np.arange(orders)[:, None]
+    return (
+        np.concatenate([np.ones_like(j), j, j * (j - 1)], axis=1)
+        if which == "factor"
+        else np.maximum(j - np.arange(3), 0)
+    )

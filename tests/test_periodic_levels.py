@@ -1,0 +1,97 @@
+"""Levels and scales of periodic images: what is fitted, and what a pedestal or a unit must not change."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from skies import cut, random_sky
+
+import imreg_xp
+
+SHAPE = (40, 46)
+MEAN_R, MEAN_M = 2000.0, 1500.0
+
+
+def pair(rng, *, gain=1.0, frames=3):
+    """Return a reference and frames of it moved by whole pixels, with noise, far from level 0."""
+    sky = cut(random_sky(SHAPE, rng), (0, 0), SHAPE)
+    moved = [np.roll(sky, (k, -2 * k), axis=(0, 1)) for k in range(frames)]
+    return MEAN_R + sky, MEAN_M + gain * np.stack(moved) + 0.05 * rng.standard_normal((frames, *SHAPE))
+
+
+def fourier_shifted(image, shift):
+    spectrum = np.fft.rfft2(image)
+    phase = np.fft.fftfreq(SHAPE[0])[:, None] * shift[0] + np.fft.rfftfreq(SHAPE[1]) * shift[1]
+    return np.fft.irfft2(spectrum * np.exp(-2j * np.pi * phase), s=SHAPE)
+
+
+@pytest.mark.parametrize("fit_background", [True, False])
+@pytest.mark.parametrize("fit_scale", [True, False])
+@pytest.mark.parametrize("noise", ["white", "correlated"])
+def test_gain_background_and_chi2_are_those_of_least_squares(backend, rng, fit_scale, fit_background, noise):
+    reference, frames = pair(rng, gain=1.7 if fit_scale else 1.0)
+    if not fit_background:
+        reference, frames = reference - MEAN_R, frames - MEAN_M + 0.3
+    given = [backend.asarray(a) for a in (reference, frames)]
+    found = imreg_xp.register(
+        *given, boundary="wrap", moving_err=0.05, fit_scale=fit_scale, fit_background=fit_background, noise=noise
+    )
+    assert np.all(backend.to_numpy(found.status) == 0)
+    tight = 1e-6 if backend.has_float64 else 2e-2
+    for k, frame in enumerate(frames):
+        model = fourier_shifted(reference, -backend.to_numpy(found.shift)[k])
+        columns = [model.ravel()] * fit_scale + [np.ones(model.size)] * fit_background
+        target = frame.ravel() - (0 if fit_scale else model.ravel())
+        best = np.zeros(0)
+        if columns:
+            best = np.linalg.lstsq(np.stack(columns, axis=1), target, rcond=None)[0]
+            target = target - np.stack(columns, axis=1) @ best
+        scale = best[0] if fit_scale else 1.0
+        background = best[-1] if fit_background else 0.0
+        np.testing.assert_allclose(backend.to_numpy(found.scale)[k], scale, rtol=tight)
+        np.testing.assert_allclose(backend.to_numpy(found.background)[k], background, atol=3000 * tight)
+        np.testing.assert_allclose(backend.to_numpy(found.chi2)[k], np.sum(target**2) / 0.05**2, rtol=10 * tight)
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-20, 1e20, 1e30])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("fit_scale", [True, False])
+def test_units_do_not_matter(rng, unit, dtype, fit_scale):
+    reference, frames = (a.astype(dtype) for a in pair(rng))
+    options = {"boundary": "wrap", "noise": "white", "fit_scale": fit_scale}
+    plain = imreg_xp.register(reference, frames, **options)
+    scaled = imreg_xp.register((reference * unit).astype(dtype), (frames * unit).astype(dtype), **options)
+    assert np.all(scaled.status == 0)
+    tight = 1e-9 if dtype == "float64" else 2e-4
+    np.testing.assert_allclose(scaled.shift, plain.shift, atol=tight)
+    np.testing.assert_allclose(scaled.shift_err, plain.shift_err, rtol=100 * tight)
+    np.testing.assert_allclose(scaled.scale, plain.scale, rtol=tight)
+
+
+def test_double_precision_takes_any_unit(rng):
+    reference, frames = pair(rng)
+    plain = imreg_xp.register(reference, frames, boundary="wrap")
+    for unit in (1e-100, 1e100):
+        scaled = imreg_xp.register(reference * unit, frames * unit, boundary="wrap")
+        np.testing.assert_allclose(scaled.shift, plain.shift, atol=1e-9)
+        np.testing.assert_allclose(scaled.shift_err, plain.shift_err, rtol=1e-6)
+
+
+def test_broad_peaks_are_found_as_well_in_single_precision(rng):
+    n = 512
+    k = np.hypot(np.fft.fftfreq(n)[:, None], np.fft.rfftfreq(n))
+    k[0, 0] = np.inf
+    spectrum = np.fft.rfft2(rng.standard_normal((n, n))) * k**-2.0
+    reference = np.fft.irfft2(spectrum, s=(n, n))
+    reference /= reference.std()
+    moving = np.roll(reference, (3, -7), axis=(0, 1)) + 0.01 * rng.standard_normal((n, n))
+    double = imreg_xp.register(reference, moving, boundary="wrap")
+    single = imreg_xp.register(reference.astype("float32"), moving.astype("float32"), boundary="wrap")
+    np.testing.assert_allclose(single.shift, double.shift, atol=0.1 * np.max(double.shift_err))
+
+
+def test_a_negative_gain_without_background_is_no_answer(rng):
+    reference, frames = pair(rng)
+    found = imreg_xp.register(reference, -frames, boundary="wrap", fit_background=False)
+    assert np.all(found.status & imreg_xp.Status.NOT_CONVERGED)
+    assert np.all(np.isnan(found.shift))
