@@ -59,7 +59,7 @@ def apply_transform(
 
     Notes
     -----
-    The rms error 4 pixels inside the border is 1.5e-4 / 3e-5 of the image rms for beams of 1.0 / 1.5 pixels sigma; the
+    The rms error 4 pixels inside the border is 1e-4 / 2e-5 of the image rms for beams of 1.0 / 1.5 pixels sigma; the
     former is what sampling has folded into the corners of the band. A magnification well below 1 samples the image more
     coarsely than its own pixels: smooth it first where it has structure finer than that. The last row of a matrix is
     taken to be (0, 0, 1).
