@@ -63,7 +63,7 @@ def polished(peak: Peak, spectrum: Array, shape: Sequence[int], *, xp: Namespace
     """Take one more step where the maps, the `irfft` of `spectrum`, are in single precision.
 
     Rounding errors are those of the highest value all over a map, which moves the maximum of one that is broad and flat
-    by more than its noise does (1e-3 pixels of 1024). Those of a sum over the modes are as small as its terms: the
+    by more than its noise does. Those of a sum over the modes are as small as its terms: the
     strong modes of least frequency hardly count in the slope.
     """
     if xp.finfo(spectrum.dtype).bits > 32:
@@ -75,7 +75,7 @@ def polished(peak: Peak, spectrum: Array, shape: Sequence[int], *, xp: Namespace
 def _stepped(offset: Array, here: Array, *, xp: Namespace) -> Peak:
     """Take a Newton step, given all derivatives at an offset.
 
-    Value and curvature are those before it: the last one is 1e-5 pixels or, where it is not small, no convergence.
+    Value and curvature are those before it: the last one is small or no convergence.
     """
     slope, bend = slopes_and_bends(here, xp=xp)
     step = ascent(slope, bend, xp=xp)

@@ -4,7 +4,7 @@ r"""Images at coordinates of choice, each pixel its own: B-splines on a grid mad
 
 The coefficients come from the spectrum: padded with zeros to twice the grid it is divided by the transform of the
 sampled B-spline, so that f is the trigonometric interpolant at every half pixel. Between them it is off by
-:math:`2 [\nu / (2 - \nu)]^6` of a wave of :math:`\nu` cycles per pixel: 2e-5 at a quarter of a cycle, 3e-3 at Nyquist.
+:math:`2 [\nu / (2 - \nu)]^6` of a wave of :math:`\nu` cycles per pixel.
 Derivatives are those of f, exactly. A sum over 6 x 6 coefficients per pixel, with 36 gathers.
 """
 
