@@ -47,8 +47,8 @@ def apply_transform(
 
     Returns
     -------
-    array (..., *shape)
-        Of the dtype, library and device of `image`. A transform that is NaN gives an image of `fill`.
+    array (..., ny, nx)
+        Of the dtype, library and device of `image`, of shape `shape`. A transform that is NaN gives an image of `fill`.
 
     Raises
     ------
