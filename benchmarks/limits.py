@@ -11,7 +11,7 @@ import imreg_xp
 from .peers import METHODS, Answer, answer
 from .scenes import REAL, SCENES, borrowed
 
-__all__ = ["SEED", "interpolation", "pair_bias", "rows", "small", "undersampled"]
+__all__ = ["SEED", "interpolation", "pair_bias", "rows", "small", "turning", "undersampled"]
 
 Row = dict[str, Any]
 
@@ -24,6 +24,7 @@ def rows(quick: bool) -> list[Row]:
     """Return all rows of this part."""
     few = quick
     found = [interpolation(beam, 3 if few else 30) for beam in (0.7, 1.0, 1.5)]
+    found += [turning(beam, 2 if few else 10) for beam in (1.0, 1.5)]
     found += [
         small(n, noise, 20 if few else 200) for n in (16, 24, 32) for noise in ("correlated", "white")
     ]  # fmt: skip
@@ -52,6 +53,28 @@ def interpolation(beam: float, count: int, size: int = 96) -> Row:
         inside = (slice(_BORDER, -_BORDER),) * 2
         squares.append(np.mean((imreg_xp.apply_shift(image, shift) - truth)[inside] ** 2) / np.var(truth))
     return _row("apply_shift", f"beam {beam:g}", np.sqrt(np.mean(squares)), "of the image rms", count)
+
+
+def turning(beam: float, count: int, size: int = 96) -> Row:
+    """Return the rms error of `apply_transform` inside the border, on cut-outs of a sky turned by any angle."""
+    scenes = borrowed("turned_scenes")
+    rng = np.random.default_rng([SEED, round(10 * beam), 1])
+    squares = []
+    for _ in range(count):
+        angle, shift = rng.uniform(-180, 180), rng.uniform(-0.5, 0.5, 2)
+        truth, image = scenes.turned_pair(rng, (size, size), shift=shift, angle=angle, beam=beam)
+        middle = (size - 1) / 2
+        c, s = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+        matrix = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
+        matrix[:2, 2] = middle + shift - matrix[:2, :2] @ [middle, middle]
+        # as far from the border of the image as of the result
+        seen = np.stack(np.broadcast_arrays(*np.ogrid[:size, :size]), axis=-1) - matrix[:2, 2]
+        seen = seen @ matrix[:2, :2]
+        low, high = _BORDER, size - 1 - _BORDER
+        inside = np.all((seen >= low) & (seen <= high), axis=-1)
+        made = imreg_xp.apply_transform(image, matrix) - truth
+        squares.append(np.mean(made[inside] ** 2) / np.var(truth))
+    return _row("apply_transform", f"beam {beam:g}", np.sqrt(np.mean(squares)), "of the image rms", count)
 
 
 def small(size: int, noise: str, count: int) -> Row:

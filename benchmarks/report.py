@@ -81,8 +81,8 @@ _INTRO = {
         "bound is that of Cramér and Rao for a scene that is known. Pulls are relative to the first frame."
     ),
     "limits": (
-        "What the documentation says in figures of the limits of `register` and `apply_shift`. Undersampled images "
-        "have noise of a thousandth of their rms: what is left is bias."
+        "What the documentation says in figures of the limits of `register`, `apply_shift` and `apply_transform`. "
+        "Undersampled images have noise of a thousandth of their rms: what is left is bias."
     ),
     "spectra": (
         "Redshifts by `spectral_shift`, lines of 1.5 to 3 pixels (sigma). The scatter of the velocities beside the "

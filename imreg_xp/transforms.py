@@ -47,8 +47,8 @@ def apply_transform(
 
     Returns
     -------
-    array (..., *shape)
-        Of the dtype, library and device of `image`. A transform that is NaN gives an image of `fill`.
+    array (..., ny, nx)
+        Of the dtype, library and device of `image`, of shape `shape`. A transform that is NaN gives an image of `fill`.
 
     Raises
     ------
@@ -59,9 +59,10 @@ def apply_transform(
 
     Notes
     -----
-    What is left of errors, a few pixels inside the border, is what sampling has folded into the corners of the band. A
-    magnification well below 1 samples the image more coarsely than its own pixels: smooth it first where it has
-    structure finer than that. The last row of a matrix is taken to be (0, 0, 1).
+    The rms error 4 pixels inside the border is 1e-4 / 2e-5 of the image rms for beams of 1.0 / 1.5 pixels sigma; the
+    former is what sampling has folded into the corners of the band. A magnification well below 1 samples the image more
+    coarsely than its own pixels: smooth it first where it has structure finer than that. The last row of a matrix is
+    taken to be (0, 0, 1).
     """
     given = {"transform": transform[0] if isinstance(transform, tuple) else transform}
     given = given if hasattr(given["transform"], "dtype") else {}

@@ -175,6 +175,45 @@ def test_a_peer_that_wins_is_named():
     assert found == ["smooth of image-registration is faster than ours: by 2.00 (64²)"]
 
 
+def test_turns_that_are_off_and_errors_that_are_too_small_are_found():
+    honest = turned.METHODS[0]
+    lies = {
+        "angle": changed(honest, lambda f: f._replace(angle=f.angle + 0.2)),
+        "magnification": changed(honest, lambda f: f._replace(magnification=1.01 * f.magnification)),
+        "shift": changed(honest, lambda f: f._replace(shift=f.shift + 0.1)),
+    }
+    low = dataclasses.replace(changed(honest, lambda f: f._replace(error=f.error / 1.6)), name="imreg_xp, similarity")
+    away = changed(honest, lambda f: f._replace(shift=f.shift + 5))
+    rows = turned.cell([honest, low, away, *lies.values()], "small turns", (0.05,), 64, 12)
+    true, claimed, lost, *wrong = rows
+    assert claims.doubts({"command": "turned", "rows": [true]}) == []
+    assert "the rms of the pulls is 1." in claims.doubts({"command": "turned", "rows": [claimed]})[0]
+    assert "100% lost" in claims.doubts({"command": "turned", "rows": [lost]})[0]
+    for name, row in zip(lies, wrong, strict=True):
+        amount = {"angle": 0.2, "magnification": 0.01, "shift": 0.1}
+        assert row[f"rms_{name}"] == pytest.approx(amount[name], rel=0.2)
+        others = set(amount) - {name}
+        assert all(row[f"rms_{other}"] < 0.5 * amount[other] for other in others)
+    peer = {**wrong[0], "method": "theirs", "ms": 1.0, "rms_angle": true["rms_angle"] / 2}
+    found = claims.wins({"command": "turned", "rows": [{**true, "ms": 2.0}, peer]})
+    assert found == [
+        "theirs is nearer than imreg_xp, similarity: by 2.00 in angle (small turns, noise 0.05)",
+        "theirs is faster than imreg_xp, similarity: by 2.0 (64²)",
+    ]
+
+
+@pytest.mark.parametrize("method", turned.METHODS, ids=lambda m: m.name)
+def test_every_method_speaks_our_convention_of_turns(method):
+    if peers.load(method) is None:
+        pytest.skip("not installed")
+    # the Sun, which imreg_dft finds too
+    (row,) = turned.cell([method], "real: aia_171.fits", (0.05,), 128, 3)
+    assert row["lost"] == 0
+    assert row["rms_angle"] < 1
+    assert row["rms_magnification"] < 0.03
+    assert (row["pull"] is not None) == method.errors
+
+
 # --- how things are measured ------------------------------------------------------------------------------------------
 
 
@@ -238,10 +277,11 @@ def records():
             {**row, "ms": 1.0, "ratio": 1.0}
             for row in accuracy.cell([*methods, *systems.SYSTEMS[-2:]], "stars", 0.1, 32, 2)
         ],
+        "turned": turned.cell([turned.METHODS[0], MISSING], "small turns", (0.1,), 48, 2),
         "faint": [row for count in (3, 5) for row in faint.cell("periodic", 1.0, count, 2, size=16)],
-        "turned": turned.cell(turned.METHODS[2:3], "any turn", (0.1,), 64, 1),
         "limits": [
             limits.interpolation(1.0, 1, 32),
+            limits.turning(1.0, 1, 32),
             limits.small(16, "white", 2),
             limits.undersampled("real: aia_171.fits", given=True, size=32, count=1),
             limits.pair_bias(0.1, fit_scale=True, scenes=1, count=3),

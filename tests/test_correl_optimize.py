@@ -238,11 +238,11 @@ def test_batches_broadcast_and_items_do_not_mix(backend, rng):
 
 
 def test_chunks_change_nothing(rng, monkeypatch):
-    from imreg_xp.methods import _chunks
+    from imreg_xp._engine import chunks
 
     a, b = nebula(rng=rng), np.stack([nebula((i, -i), rng=rng) for i in range(5)])
     at_once = correl_optimize(a, b, magnification=3, numpix=True)
-    monkeypatch.setattr(_chunks, "pixels_per_chunk", lambda *_, **__: 5 * a.size)
+    monkeypatch.setattr(chunks, "pixels_per_chunk", lambda *_, **__: 5 * a.size)
     in_parts = correl_optimize(a, b, magnification=3, numpix=True, xoff_init=np.zeros(5))
     for many, one in zip(at_once, in_parts, strict=True):
         np.testing.assert_allclose(many, one, rtol=1e-12)

@@ -268,13 +268,13 @@ def test_bad_pixels_are_repaired(backend, rng, method):
 
 @pytest.mark.parametrize("method", ["F", "X", "C", "G"])
 def test_chunks_change_nothing(monkeypatch, method):
-    from imreg_xp.methods import _chunks
+    from imreg_xp._engine import chunks
 
     imgs = np.stack([stars(m) for m in (*MOVES, (1, 1))])
     bad = np.zeros(imgs.shape, dtype=bool)
     bad[3, 5:9, 5:9] = True
     at_once = subreg(stars(), imgs, method=method, badpix=bad)
-    monkeypatch.setattr(_chunks, "pixels_per_chunk", lambda *_, **__: 2 * imgs[0].size)
+    monkeypatch.setattr(chunks, "pixels_per_chunk", lambda *_, **__: 2 * imgs[0].size)
     np.testing.assert_allclose(subreg(stars(), imgs, method=method, badpix=bad), at_once, atol=1e-9)
 
 

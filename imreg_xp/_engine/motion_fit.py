@@ -37,12 +37,13 @@ def refine(
     *,
     centre: tuple[float, ...],
     free: tuple[int, ...],
+    near: bool,
     xp: Namespace,
 ) -> tuple[Scene, Motion]:
-    """Freeze the problem at a transform and take steps from there."""
+    """Freeze the problem at a transform and take steps from there; `near` tells whether the minimum is."""
     scene = _freeze(reference, moving, motion, options, centre, free, xp=xp)
     for _ in range(steps):
-        motion = motion_step(scene, motion, options, xp=xp)
+        motion = motion_step(scene, motion, options, near=near, xp=xp)
     return scene, motion
 
 
@@ -142,7 +143,7 @@ def fit(
 ) -> SimilarityRegistration:
     """Refine a transform on normalised images, and find its errors; no pixel may go further than `slack` pixels."""
     centre = centre_of(reference.image.shape[1:])
-    scene, motion = refine(reference, moving, start, steps, options, centre=centre, free=free, xp=xp)
+    scene, motion = refine(reference, moving, start, steps, options, centre=centre, free=free, near=True, xp=xp)
     last = motion_score(scene, motion, options, xp=xp)
     acc = motion.shift.dtype
     used = xp.sum(xp.astype(scene.weight > 0, acc), axis=over_image(scene.weight))

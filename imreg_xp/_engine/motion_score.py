@@ -209,20 +209,28 @@ def _solve(scene: Scene, d: Array, u: Array, *, xp: Namespace) -> tuple[Array, A
     return step * (_LONGEST / xp.where(far > _LONGEST, far, _LONGEST + xp.zeros_like(far)))[:, None], usable
 
 
-def motion_step(scene: Scene, motion: Motion, options: Options, *, xp: Namespace) -> Motion:
-    """Return the transform after a step: of Gauss and Newton where the slopes are filtered, else of Newton.
+def motion_step(scene: Scene, motion: Motion, options: Options, *, near: bool, xp: Namespace) -> Motion:
+    """Return the transform after a step: of Newton, where that leads to a minimum, else of Gauss and Newton.
 
-    The unfiltered slopes of a noisy reference are steep with noise and would make all steps too short: there the bend
-    of the model goes in, if it leaves a minimum.
+    The unfiltered slopes of a noisy reference are steep with noise and would make all steps too short without the bend
+    of the model. Filtered ones make them a little too long or short, which matters once the minimum is `near` only.
     """
-    acc = motion.shift.dtype
-    line = _linearised(scene, motion, options, 2 if scene.margin else 3, xp=xp)
+    newton = near or not scene.margin
+    line = _linearised(scene, motion, options, 3 if newton else 2, xp=xp)
     plain = (line.scale * scene.stretch)[:, None, None] * line.normal
     step, _ = _solve(scene, plain, line.u, xp=xp)
-    if not scene.margin:
-        bent, usable = _solve(scene, plain - _bends(scene, motion, line, acc, xp=xp), line.u, xp=xp)
-        step = xp.where(usable[:, None], bent, step)
+    if newton:
+        exact, usable = _solve(scene, _curvature(scene, motion, line, xp=xp)[0], line.u, xp=xp)
+        step = xp.where(usable[:, None], exact, step)
     return moved_by(motion, step, scene.free, xp=xp)
+
+
+def _curvature(scene: Scene, motion: Motion, line: _Line, *, xp: Namespace) -> tuple[Array, list[Array]]:
+    """Return minus the derivative of U, (batch, free, free), and the maps w Q_i less gain and background."""
+    acc = motion.shift.dtype
+    cleaned = without(line.weighted, line.nuisance, line.shares, xp=xp)
+    d = line.scale[:, None, None] * products(cleaned, line.own, acc, xp=xp)
+    return d - _bends(scene, motion, line, acc, xp=xp), cleaned
 
 
 def moved_by(motion: Motion, step: Array, free: Sequence[int], *, xp: Namespace) -> Motion:
@@ -238,11 +246,8 @@ def moved_by(motion: Motion, step: Array, free: Sequence[int], *, xp: Namespace)
 
 def motion_score(scene: Scene, motion: Motion, options: Options, *, xp: Namespace) -> MotionScore:
     """Evaluate U and its exact derivative at a transform."""
-    acc = motion.shift.dtype
     line = _linearised(scene, motion, options, 3, xp=xp)
-    cleaned = without(line.weighted, line.nuisance, line.shares, xp=xp)
-    d = line.scale[:, None, None] * products(cleaned, line.own, acc, xp=xp)
-    d = d - _bends(scene, motion, line, acc, xp=xp)
+    d, cleaned = _curvature(scene, motion, line, xp=xp)
     step, usable = _solve(scene, d, line.u, xp=xp)
     return MotionScore(
         step,

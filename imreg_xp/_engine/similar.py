@@ -18,7 +18,7 @@ from .result import SimilarityRegistration, Status
 __all__ = ["guess_similarity", "solve_similarity"]
 
 _SMALL = 96  # pixels that an image is binned down to at first, about
-_STEPS_BINNED = 6
+_STEPS_BINNED = (5, 5)
 _STEPS = 3
 _SPREAD = 16  # pixels of the padded maps of all candidates, per pixel of an image
 _BYTES_PER_PIXEL = 500  # of these
@@ -39,8 +39,9 @@ def _guess(
     limits = [limit / f + 1.0 for limit in options.limits]
     found = find(small_r, small_m, options, known, centre=centre, limits=limits, xp=xp)
     motion = found.motion
-    if free:
-        motion = refine(small_r, small_m, motion, _STEPS_BINNED, options, centre=centre, free=free, xp=xp)[1]
+    # what overlaps, and what is noise, shows better after a first round
+    for steps in _STEPS_BINNED if free else ():
+        motion = refine(small_r, small_m, motion, steps, options, centre=centre, free=free, near=False, xp=xp)[1]
     return found._replace(motion=motion._replace(shift=motion.shift * f)), f
 
 

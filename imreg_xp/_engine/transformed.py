@@ -40,14 +40,14 @@ def transformed(side: Side, options: Options, reference: Transformed | None = No
     """Transform images without masks, those to be registered on a `reference` with it.
 
     Each has its own scale, that of its brightest pixel: squares, and products of these, neither overflow nor vanish. In
-    double precision it is enough that references have one.
+    double precision it is enough that references have one, but for the weights, which go by the square of the power.
     """
     x = side.image
     shape, dtype, acc = tuple(x.shape[1:]), x.dtype, accumulator_dtype(x, xp=xp)
     mean = xp.mean(x, axis=over_image(x)) if side.mean is None else side.mean
     x = x - column(mean, x, xp=xp)
     mean = xp.astype(mean, acc, copy=False)
-    if xp.finfo(dtype).bits == 32 or reference is None:
+    if xp.finfo(dtype).bits == 32 or reference is None or reference.err is not None:
         top = _top(x, mean, side.err, xp=xp)
         x = x * column(1 / top, x, xp=xp)
     else:
