@@ -82,7 +82,6 @@ CASES = {
     "both, error estimated": (0.1, 0.1, {}),
     "both, errors given": (0.2, 0.2, {"moving_err": True, "reference_err": True}),
     "both, white": (0.1, 0.1, {"moving_err": True, "reference_err": True, "noise": "white"}),
-    "masks and maps": (0.1, 0.1 * RAMP, {"moving_err": True, "reference_err": True, "masks": True}),
     "rigid": (0.1, 0.1, {"model": "rigid"}),
 }
 
