@@ -47,11 +47,15 @@ def _calibration(row: Row) -> Iterator[str]:
     if row["pull"] is None:
         yield f"{where}: no answers"
         return
-    if abs(row["pull"] - 1) > _allowed(row, _CORRELATED if row["noise_beam"] else _WHITE):
-        yield f"{where}: the rms of the pulls is {row['pull']:.2f}, not 1"
+    yield from _pulls(row, where, _CORRELATED if row["noise_beam"] else _WHITE)
     if row["boundary"] == "wrap" and "overlap" in row["method"]:
         return  # leaves out the border, which the bound does not
     yield from _against_bound(row, where)
+
+
+def _pulls(row: Row, where: str, least: float) -> Iterator[str]:
+    if row["pull"] is not None and abs(row["pull"] - 1) > _allowed(row, least):
+        yield f"{where}: the rms of the pulls is {row['pull']:.2f}, not 1"
 
 
 def _against_bound(row: Row, where: str) -> Iterator[str]:
@@ -78,14 +82,12 @@ def _faint(row: Row) -> Iterator[str]:
     if row["lost"]:
         yield f"{where}: {row['lost']:.1%} lost"
     yield from _against_bound(row, where)
-    if row["pull"] is not None and abs(row["pull"] - 1) > _allowed(row, _CORRELATED):
-        yield f"{where}: the rms of the pulls is {row['pull']:.2f}, not 1"
+    yield from _pulls(row, where, _CORRELATED)
 
 
 def _spectra(row: Row) -> Iterator[str]:
     where = f"{row['spectra']} spectra, S/N {row['snr']:g}"
-    if abs(row["pull"] - 1) > _allowed(row, _WHITE):
-        yield f"{where}: the rms of the pulls is {row['pull']:.2f}, not 1"
+    yield from _pulls(row, where, _WHITE)
     if row["megabytes"] is not None and row["megabytes"] > _BUDGET:
         yield f"{where}: {row['megabytes']:.0f} MB beside the data, more than {_BUDGET}"
 
@@ -97,8 +99,7 @@ def _turned(row: Row) -> Iterator[str]:
     if row["lost"]:
         yield f"{where}: {row['lost']:.0%} lost"
     # four parameters, not two
-    if row["pull"] is not None and abs(row["pull"] - 1) > _allowed({**row, "frames": 2}, _WHITE):
-        yield f"{where}: the rms of the pulls is {row['pull']:.2f}, not 1"
+    yield from _pulls({**row, "frames": 2}, where, _WHITE)
 
 
 def _meant(scene: str) -> str:

@@ -12,7 +12,7 @@ from .clock import grown, in_child, interleaved, median, use_threads
 from .peers import METHODS, Method, Pair, load
 from .scenes import periodic_pair
 
-__all__ = ["FLOORS", "memory", "pairs", "pairs_of", "rows", "stacks", "stacks_of"]
+__all__ = ["FLOORS", "memory", "pairs", "pairs_of", "rows", "stacks", "stacks_of", "with_times"]
 
 Row = dict[str, Any]
 
@@ -68,6 +68,16 @@ def pairs_of(methods: Sequence[Method], size: int, dtype: str, use: int, repeats
     kinds |= {m.name: _pair_call(m, size, dtype) for m in methods if load(m) is not None}
     case = {"kind": "pair", "size": size, "frames": 1, "dtype": dtype, "threads": use}
     return _timed(methods, kinds, case, repeats, seconds)
+
+
+def with_times(found: list[Row], taken: list[Row]) -> list[Row]:
+    """Return rows with the time of their method on a pair."""
+    times = {row["method"]: row for row in taken}
+    kept = ("ms", "ratio")
+    return [
+        {**row, **{k: times[row["method"]][k] for k in kept}, "note": row["note"] or times[row["method"]]["note"]}
+        for row in found
+    ]
 
 
 def stacks(frames: int, size: int, dtype: str, use: int, repeats: int, seconds: float) -> list[Row]:

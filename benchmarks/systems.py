@@ -91,16 +91,13 @@ _OF_STARS = tuple(f"imreg_xp.subreg, {method}" for method in "COGRM")
 def rows(quick: bool) -> list[Row]:
     """Return all rows of this part: each function on each scene that it is for."""
     size, count, repeats, seconds = (64, 4, 2, 0.1) if quick else (128, 40, 15, 0.5)
-    taken = {r["method"]: r for r in in_child("systems", "times", size=size, repeats=repeats, seconds=seconds)}
+    taken = in_child("systems", "times", size=size, repeats=repeats, seconds=seconds)
     found = []
     for scene in SCENES:
         meant = [m for m in SYSTEMS if m.name not in _OF_STARS or scene == "stars"]
         for noise in (BIAS, NOISE):
             found += accuracy.cell(meant, scene, noise, size, count)
-    for row in found:
-        time = taken[row["method"]]
-        row |= {"ms": time["ms"], "ratio": time["ratio"], "note": row["note"] or time["note"]}
-    return found
+    return speed.with_times(found, taken)
 
 
 def times(size: int, repeats: int, seconds: float) -> list[Row]:

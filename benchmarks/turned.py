@@ -118,12 +118,9 @@ SCENES: dict[str, tuple[float, float, Callable[..., Drawn | None]]] = {
 def rows(quick: bool) -> list[Row]:
     """Return all rows of this part."""
     size, count, repeats, seconds = (64, 2, 1, 0.1) if quick else (128, 30, 9, 3.0)
-    taken = {r["method"]: r for r in in_child("turned", "times", size=size, repeats=repeats, seconds=seconds)}
+    taken = in_child("turned", "times", size=size, repeats=repeats, seconds=seconds)
     found = [row for scene in SCENES for row in cell(METHODS, scene, (BIAS, NOISE), size, count)]
-    for row in found:
-        time = taken[row["method"]]
-        row |= {"ms": time["ms"], "ratio": time["ratio"], "note": row["note"] or time["note"]}
-    return found
+    return speed.with_times(found, taken)
 
 
 def times(size: int, repeats: int, seconds: float) -> list[Row]:

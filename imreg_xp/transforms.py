@@ -10,7 +10,7 @@ from ._array import Array, Namespace, accumulator_dtype, array_namespace, as_ima
 from ._batch import as_batch, broadcast_batch
 from ._engine.motion import Motion, centre_of, matrix_of
 from ._engine.result import Registration, SimilarityRegistration
-from ._engine.warp import transformed
+from ._engine.warp import warped
 from ._inputs import one_image
 
 __all__ = ["apply_transform"]
@@ -76,7 +76,7 @@ def apply_transform(
     masked = {} if valid is None else {"valid": tuple(valid.shape[:-2])}
     lead = broadcast_batch({"image": tuple(image.shape[:-2]), "transform": tuple(matrix.shape[:-2]), **masked})
     side = one_image(image, None, valid, lead, 2, names=("image", "err", "valid"), xp=xp)
-    moved = transformed(side, as_batch(matrix, lead, 2, xp=xp), out, fill, xp=xp)
+    moved = warped(side, as_batch(matrix, lead, 2, xp=xp), out, fill, xp=xp)
     return xp.reshape(xp.broadcast_to(moved, (math.prod(lead), *out)), (*lead, *out))
 
 

@@ -15,13 +15,13 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .._array import Array, Namespace, accumulator_dtype, device_of
+from .._array import Array, Namespace
 from .._fft_length import fast_length
 from .._static import table
 from ..fft_tools._dft import irfft, part, rfft
 from .fill import crop
 from .lag_grid import Lags, allowed_lags, box_end, lag_at, lags_of, overlap_at
-from .peaks import argmax, take_at
+from .peaks import argmax, parabola, take_at
 from .problem import Side, over_image, precision
 from .spectrum import wiener
 
@@ -234,21 +234,14 @@ def search(
 
 def _describe(score: Array, index: Array, correlated: Array, lags: Lags, *, xp: Namespace) -> Coarse:
     """Turn the map of scores and the index of its maximum into a lag; the border is where scores are `_NEVER`."""
-    ndim = len(lags.grid)
-    dtype = accumulator_dtype(score, xp=xp)
-    steps = xp.eye(ndim, dtype=xp.int64, device=device_of(index))
-    points = xp.concat([index[:, None, :], index[:, None, :] - steps, index[:, None, :] + steps], axis=1)
-    around = xp.astype(take_at(score, points, xp=xp), dtype)
-    peak, below, above = around[:, :1], around[:, 1 : ndim + 1], around[:, ndim + 1 :]
-    bend = 2 * peak - below - above
-    part = xp.where(bend > 0, (above - below) / (2 * xp.where(bend > 0, bend, 1.0)), 0 * bend)
+    step, around = parabola(score, index, xp=xp)
     lag = xp.stack(
         [
-            xp.take(table(lag_at, *a, dtype=dtype, like=index, xp=xp), index[:, axis], axis=0)
+            xp.take(table(lag_at, *a, dtype=step.dtype, like=index, xp=xp), index[:, axis], axis=0)
             for axis, a in enumerate(lags.axes)
         ],
         axis=-1,
     )
     inside = xp.all(around > 0.5 * _NEVER, axis=1)
-    part = xp.round(_FINE * xp.minimum(xp.maximum(part, -0.5), 0.5)) / _FINE
-    return Coarse(lag + part, ~inside, correlated & (peak[:, 0] > 0.5 * _NEVER), peak[:, 0])
+    peak = around[:, 0]
+    return Coarse(lag + xp.round(_FINE * step) / _FINE, ~inside, correlated & (peak > 0.5 * _NEVER), peak)

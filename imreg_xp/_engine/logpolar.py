@@ -20,7 +20,7 @@ from .._static import table
 from ..fft_tools._dft import along, irfft, rfft
 from ..fft_tools.splines import coefficients, spline_at
 from .fill import fill_invalid
-from .peaks import argmax, take_at
+from .peaks import argmax, parabola
 from .problem import Side, over_image
 from .result import MAGNIFICATIONS
 
@@ -153,7 +153,8 @@ def turns(reference: Side, moving: Side, known: Known, count: int, *, xp: Namesp
     found: list[list[Array]] = [[], []]
     for _ in range(count):
         index = argmax(score, xp=xp)
-        at = _top(score, index, xp=xp)
+        step, _ = parabola(score, index, xp=xp)
+        at = xp.astype(index, step.dtype) + step
         found = [[*found[0], at[:, 0] * axes.step], [*found[1], xp.exp(axes.step * (lags - at[:, 1]))]]
         score = _without_peak(score, index, xp=xp)
     angle, magnification = (xp.stack(x, axis=1) for x in found)
@@ -162,18 +163,6 @@ def turns(reference: Side, moving: Side, known: Known, count: int, *, xp: Namesp
     if known.magnification is not None and known.magnification[1] == 0:
         magnification = xp.full_like(magnification, known.magnification[0])
     return Turns(angle, magnification)
-
-
-def _top(score: Array, index: Array, *, xp: Namespace) -> Array:
-    """Return the maximum (batch, 2) of the parabolas through a maximum and its neighbours."""
-    dtype = accumulator_dtype(score, xp=xp)
-    steps = xp.eye(2, dtype=xp.int64, device=device_of(index))
-    points = xp.concat([index[:, None, :], index[:, None, :] - steps, index[:, None, :] + steps], axis=1)
-    around = xp.astype(take_at(score, points, xp=xp), dtype)
-    peak, below, above = around[:, :1], around[:, 1:3], around[:, 3:]
-    bend = 2 * peak - below - above
-    off = xp.where(bend > 0, (above - below) / (2 * xp.where(bend > 0, bend, xp.ones_like(bend))), 0 * bend)
-    return xp.astype(index, dtype) + xp.minimum(xp.maximum(off, -0.5), 0.5)
 
 
 def _without_peak(score: Array, index: Array, *, xp: Namespace) -> Array:

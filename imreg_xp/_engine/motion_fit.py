@@ -14,7 +14,7 @@ from .extend import BORDER, make_field
 from .frozen import gain_and_background
 from .motion import Motion, centre_of, places
 from .motion_score import MotionScore, Scene, motion_score, motion_step, moved_by, products
-from .noise import direct, mixed, pairs_of, scatter_of
+from .noise import direct, mixed, pairs_of, plausible, scatter_of
 from .problem import Norm, Options, Side, column, inner, over_image, precision
 from .result import SimilarityRegistration, Status, finish_similarity
 from .spectrum import Rings, attenuation, ml_weights, spread, step_length
@@ -25,7 +25,6 @@ __all__ = ["fit", "refine"]
 
 _MARGIN = 8  # pixels around an image where slopes are known too, for what the filter takes from there
 _PAD = 24  # pixels between the ends of an image that is transformed
-_LEAST = 0.05  # of the variance of the score under white noise: less than that is not a variance
 
 
 def refine(
@@ -239,10 +238,7 @@ def _score_matrix(
         first = symmetric(direct(whitened_spectra, scatter, xp=xp), xp=xp) * factor
     else:
         first = white
-    j = first + second * factor
-    # sampled correlations of few pixels, or of rounding errors, need not be those of any noise
-    possible = xp.all(xp.isfinite(inverse(j - _LEAST * white, xp=xp)), axis=(-1, -2), keepdims=True)
-    return xp.where(possible, j, white)
+    return plausible(first + second * factor, white, xp=xp)
 
 
 def _second_term(both: list[list[Array]], levers: list[list[Array]], on: Array, used: Array, *, xp: Namespace) -> Array:

@@ -22,12 +22,24 @@ from .._array import Array, Namespace, accumulator_dtype, complex_dtype, device_
 from .._static import table
 from ..fft_tools._dft import along, contract
 from ..fft_tools._modes import frequency
+from ._linalg import inverse
 from .problem import over_image
 from .spectrum import power
 
-__all__ = ["REACH", "Scatter", "direct", "mixed", "pairs_in_box", "pairs_of", "scatter_of", "score_covariance"]
+__all__ = [
+    "REACH",
+    "Scatter",
+    "direct",
+    "mixed",
+    "pairs_in_box",
+    "pairs_of",
+    "plausible",
+    "scatter_of",
+    "score_covariance",
+]
 
 REACH = 12
+_LEAST = 0.05  # of the variance of the score under white noise: less than that is not a variance
 
 
 def _lag_columns(grid: Sequence[int], like: Array, *, xp: Namespace) -> list[Array]:
@@ -140,6 +152,15 @@ def score_covariance(
     scatter = scatter_of(residual, pairs, grid, xp=xp)
     sums = zip(direct(slopes, scatter, xp=xp), mixed(slopes, residual, scatter, xp=xp), strict=True)
     return [[a + b for a, b in zip(*rows, strict=True)] for rows in sums], scatter.level
+
+
+def plausible(j: Array, white: Array, *, xp: Namespace) -> Array:
+    """Return J, that of white noise where it is no covariance.
+
+    Sampled correlations of few pixels, or of rounding errors, need not be those of any noise.
+    """
+    possible = xp.all(xp.isfinite(inverse(j - _LEAST * white, xp=xp)), axis=(-1, -2), keepdims=True)
+    return xp.where(possible, j, white)
 
 
 def _unfolded(half: Array, *, xp: Namespace) -> Array:

@@ -12,7 +12,7 @@ from .._providers import largest
 from .._static import table
 from ..fft_tools._dft import along
 
-__all__ = ["argmax", "lags", "peak_within", "take_at"]
+__all__ = ["argmax", "lags", "parabola", "peak_within", "take_at"]
 
 
 def argmax(values: Array, *, xp: Namespace) -> Array:
@@ -32,6 +32,22 @@ def take_at(values: Array, index: Array, *, xp: Namespace) -> Array:
     for axis, n in enumerate(shape):
         flat = flat * n + index[..., axis] % n
     return xp.take_along_axis(xp.reshape(values, (values.shape[0], -1)), flat, axis=1)
+
+
+def parabola(values: Array, index: Array, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return the step (batch, k), within half a sample, from samples at `index` (batch, k) to the top of parabolas.
+
+    They go through the sample and its neighbours along each axis, wrapped; all these samples (batch, 1 + 2 k) come with
+    it, that at `index` first.
+    """
+    ndim, dtype = index.shape[1], accumulator_dtype(values, xp=xp)
+    steps = xp.eye(ndim, dtype=index.dtype, device=device_of(index))
+    points = xp.concat([index[:, None, :], index[:, None, :] - steps, index[:, None, :] + steps], axis=1)
+    around = xp.astype(take_at(values, points, xp=xp), dtype)
+    peak, below, above = around[:, :1], around[:, 1 : ndim + 1], around[:, ndim + 1 :]
+    bend = 2 * peak - below - above
+    step = xp.where(bend > 0, (above - below) / (2 * xp.where(bend > 0, bend, 1.0)), 0 * bend)
+    return xp.minimum(xp.maximum(step, -0.5), 0.5), around
 
 
 def lags(index: Array, shape: Sequence[int], *, xp: Namespace) -> Array:

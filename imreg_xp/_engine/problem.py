@@ -12,6 +12,7 @@ __all__ = [
     "Side",
     "column",
     "inner",
+    "less_mean",
     "normalised",
     "over_image",
     "precision",
@@ -66,6 +67,17 @@ def over_image(x: Array) -> tuple[int, ...]:
 def column(a: Array, like: Array, *, xp: Namespace) -> Array:
     """Lay per-item numbers (batch,) over images, in their dtype."""
     return xp.astype(xp.reshape(a, (-1,) + (1,) * (like.ndim - 1)), like.dtype, copy=False)
+
+
+def less_mean(image: Array, valid: Array | None, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return images (batch, ...) less the mean of their valid pixels, 0 in the others; and the mean (batch, 1, ...)."""
+    axes = over_image(image)
+    if valid is None:
+        mean = xp.mean(image, axis=axes, keepdims=True)
+        return image - mean, mean
+    count = xp.sum(xp.astype(valid, image.dtype), axis=axes, keepdims=True)
+    mean = xp.sum(xp.where(valid, image, 0.0), axis=axes, keepdims=True) / xp.maximum(count, 1.0)
+    return xp.where(valid, image - mean, 0.0), mean
 
 
 def inner(a: Array, b: Array, acc: Any, *, xp: Namespace) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .._array import Array, Namespace, device_of
 from ..fft_tools._dft import along, fourier_translate
 from .extend import make_field, roll, sample
-from .problem import over_image
+from .problem import less_mean
 
 __all__ = ["shifted"]
 
@@ -20,14 +20,8 @@ def shifted(
     """
     shape = tuple(image.shape[1:])
     ndim = len(shape)
-    axes = over_image(image)
-    if valid is None:
-        mean = xp.mean(image, axis=axes, keepdims=True)
-    else:
-        image = xp.where(valid, image, xp.zeros_like(image))
-        count = xp.sum(xp.astype(valid, image.dtype), axis=axes, keepdims=True)
-        mean = xp.sum(image, axis=axes, keepdims=True) / xp.maximum(count, 1.0)
-    field = make_field(image - mean, valid, shape, wrap=wrap, xp=xp)
+    level, mean = less_mean(image, valid, xp=xp)
+    field = make_field(level, valid, shape, wrap=wrap, xp=xp)
     value = sample(fourier_translate(field.spectrum, offset, field.grid, xp=xp), field.grid, shape, xp=xp) + mean
     inside = xp.ones((1,) * (ndim + 1), dtype=xp.bool, device=device_of(offset))
     for axis, n in enumerate(() if wrap else shape):

@@ -63,8 +63,8 @@ def polished(peak: Peak, spectrum: Array, shape: Sequence[int], *, xp: Namespace
     """Take one more step where the maps, the `irfft` of `spectrum`, are in single precision.
 
     Rounding errors are those of the highest value all over a map, which moves the maximum of one that is broad and flat
-    by more than its noise does. Those of a sum over the modes are as small as its terms: the
-    strong modes of least frequency hardly count in the slope.
+    by more than its noise does. Those of a sum over the modes are as small as its terms: the strong modes of least
+    frequency hardly count in the slope.
     """
     if xp.finfo(spectrum.dtype).bits > 32:
         return peak

@@ -9,9 +9,9 @@ from .._array import Array, Namespace, device_of
 from ..fft_tools.splines import coefficients, spline_at
 from .extend import make_field
 from .motion import affine
-from .problem import Side, over_image
+from .problem import Side, less_mean
 
-__all__ = ["inside", "nearest", "resampled", "transformed"]
+__all__ = ["inside", "nearest", "resampled", "warped"]
 
 
 def inside(shape: Sequence[int], points: Sequence[Array], margin: float) -> Array:
@@ -31,7 +31,7 @@ def nearest(image: Array, points: Sequence[Array], *, xp: Namespace) -> Array:
     return xp.reshape(xp.take(xp.reshape(image, (-1,)), xp.reshape(flat, (-1,)), axis=0), flat.shape)
 
 
-def transformed(side: Side, matrix: Array, shape: Sequence[int], fill: float, *, xp: Namespace) -> Array:
+def warped(side: Side, matrix: Array, shape: Sequence[int], fill: float, *, xp: Namespace) -> Array:
     """Return images (batch or 1, ...) after the transforms (batch or 1, 2, 3) of their pixels, on a grid of `shape`."""
     linear, vector = _backwards(matrix, xp=xp)
     # an image per transform, or one for all of them
@@ -51,14 +51,9 @@ def _backwards(matrix: Array, *, xp: Namespace) -> tuple[list[list[Array]], list
 
 def resampled(image: Array, valid: Array | None, points: Sequence[Array], fill: float, *, xp: Namespace) -> Array:
     """Return images (batch or 1, ...) at points (batch, ...), `fill` where these are outside or nearest to a hole."""
-    shape, axes = tuple(image.shape[1:]), over_image(image)
-    if valid is None:
-        mean = xp.mean(image, axis=axes, keepdims=True)
-    else:
-        image = xp.where(valid, image, xp.zeros_like(image))
-        count = xp.sum(xp.astype(valid, image.dtype), axis=axes, keepdims=True)
-        mean = xp.sum(image, axis=axes, keepdims=True) / xp.maximum(count, 1.0)
-    field = make_field(image - mean, valid, shape, wrap=False, xp=xp)
+    shape = tuple(image.shape[1:])
+    level, mean = less_mean(image, valid, xp=xp)
+    field = make_field(level, valid, shape, wrap=False, xp=xp)
     known = xp.isfinite(sum(points))
     points = [xp.where(known, x, xp.zeros_like(x)) for x in points]
     (value,) = spline_at(coefficients(field.spectrum, field.grid, xp=xp), points, xp=xp)

@@ -11,7 +11,7 @@ from ._linalg import inverse, symmetric
 from .coarse import binned, search, weights_of
 from .extend import box_sides, footprint, make_field, padded, roll, single, soft_window
 from .frozen import Frozen, Level, attenuated, gain_and_background, lightened, model
-from .noise import pairs_in_box, pairs_of, score_covariance
+from .noise import pairs_in_box, pairs_of, plausible, score_covariance
 from .problem import Norm, Options, Side, column, normalised, over_image, precision
 from .result import Registration, Status, finish
 from .score import Score, after_step, orthogonal_slopes, root, score
@@ -23,7 +23,6 @@ __all__ = ["solve"]
 _STEPS_ALONE = 4  # of Newton from the whole-pixel peak, before the last one
 _STEPS_BINNED = 1
 _STEPS = 3  # from there, by the cross-spectrum
-_LEAST = 0.05  # of the variance of the score under white noise: less than that is not a variance
 
 
 def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> Registration:
@@ -210,6 +209,4 @@ def _score_matrix(
     # the residuals give the shape of the noise, the given errors its level
     factor = correction if frozen.unit is None else unit / xp.where(level > 0, level, 1.0)
     j = symmetric(j, xp=xp) * factor[:, None, None]
-    # sampled correlations of few pixels, or of rounding errors, need not be those of any noise
-    possible = xp.all(xp.isfinite(inverse(j - _LEAST * white, xp=xp)), axis=(-1, -2), keepdims=True)
-    return xp.where(possible, j, white)
+    return plausible(j, white, xp=xp)

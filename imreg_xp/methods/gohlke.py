@@ -11,10 +11,10 @@ from .._array import Array, Namespace, accumulator_dtype, array_namespace, compl
 from .._engine.complex_peak import complex_peak
 from .._engine.logpolar import Known
 from .._engine.motion import Motion, centre_of, matrix_of
-from .._engine.problem import Side, over_image
+from .._engine.problem import Side, less_mean, over_image
 from .._engine.result import MAGNIFICATIONS
 from .._engine.similar import guess_similarity, solve_similarity
-from .._engine.warp import transformed
+from .._engine.warp import warped
 from .._inputs import choose, image_pair
 from ..fft_tools._dft import axes_of
 
@@ -103,7 +103,7 @@ def similarity(
     acc, dtype = accumulator_dtype(sides[0].image, xp=xp), sides[0].image.dtype
     motion = Motion(*(xp.astype(x, acc) for x in motion))
     shape = tuple(im1.shape[-2:])
-    im2 = transformed(sides[1], matrix_of(motion, centre_of(shape), xp=xp), shape, math.nan, xp=xp)
+    im2 = warped(sides[1], matrix_of(motion, centre_of(shape), xp=xp), shape, math.nan, xp=xp)
     degrees = motion.angle * (-180 / math.pi)
     degrees = degrees - 360 * xp.ceil((degrees - 180) / 360)
     fields = (im2, 1 / motion.magnification, degrees, motion.shift[:, 0], motion.shift[:, 1])
@@ -234,8 +234,5 @@ def _constraint(name: str, given: Any) -> tuple[float, float] | None:
 
 def _spectrum(side: Side, *, xp: Namespace) -> Array:
     """Return the spectrum (batch, modes...) of an image less its mean, invalid pixels left out."""
-    x = side.image
-    v = xp.ones_like(x) if side.valid is None else xp.astype(side.valid, x.dtype)
-    count = xp.sum(v, axis=over_image(v), keepdims=True)
-    mean = xp.sum(x * v, axis=over_image(x), keepdims=True) / xp.where(count > 0, count, xp.ones_like(count))
-    return xp.fft.fftn(xp.astype((x - mean) * v, complex_dtype(x.dtype, xp=xp)), axes=axes_of(2))
+    level, _ = less_mean(side.image, side.valid, xp=xp)
+    return xp.fft.fftn(xp.astype(level, complex_dtype(level.dtype, xp=xp)), axes=axes_of(2))
