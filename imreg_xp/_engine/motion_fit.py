@@ -21,7 +21,7 @@ from .spectrum import Rings, attenuation, ml_weights, spread, step_length
 from .warp import inside, nearest
 from .weights import combined, rings_of, totals
 
-__all__ = ["fit", "refine"]
+__all__ = ["agreement", "fit", "refine"]
 
 _MARGIN = 8  # pixels around an image where slopes are known too, for what the filter takes from there
 _PAD = 24  # pixels between the ends of an image that is transformed
@@ -96,6 +96,32 @@ def _freeze(
         weight, unit, binary = weighed(scale * attenuated) if reference.err is not None else (weight, unit, binary)
     total, data = totals(weight, image, acc, xp=xp)
     return scene._replace(weight=weight, total=total, data=data, unit=unit, binary=binary)
+
+
+def agreement(scene: Scene, motion: Motion, options: Options, count: int, *, xp: Namespace) -> Array:
+    """Return how well every `count` transforms of one pair in turn explain the moving image, more is better.
+
+    It is the log-likelihood per pixel that a transform gains, when all that it can leave unexplained of a match is
+    twice the least that any of them leaves: a large overlap must not win by explaining a little of a lot.
+    """
+    acc, image, w = motion.shift.dtype, scene.moving, scene.weight
+    (value,) = spline_at(scene.coefficients, places(motion, scene.centre, image.shape[1:], xp=xp), xp=xp)
+    level = gain_and_background(value, scene, options, xp=xp)
+    residual = image - column(level.scale, value, xp=xp) * value - column(level.background, value, xp=xp)
+    total = xp.where(scene.total > 0, scene.total, 1.0)
+    spread_out = inner(w * image, image, acc, xp=xp) - scene.data * scene.data / total
+    used = xp.sum(xp.astype(w > 0, acc), axis=over_image(w))
+    unit = xp.maximum(used, 1.0) * (1.0 if scene.unit is None else scene.unit)
+    left, all_of_it, used = (
+        xp.reshape(x + 0 * used, (-1, count))
+        for x in (inner(w * residual, residual, acc, xp=xp) / unit, spread_out / unit, used)
+    )
+    usable = (left > 0) & xp.reshape(level.scale > 0, (-1, count))
+    least = xp.min(xp.where(usable, left, math.inf), axis=1, keepdims=True)
+    ratio = xp.where(usable, xp.minimum(all_of_it, 2 * least) / xp.where(usable, left, 1.0), 1.0)
+    share = used / xp.maximum(xp.max(used, axis=1, keepdims=True), 1.0)
+    score = share * xp.log(xp.maximum(ratio, xp.finfo(acc).smallest_normal))
+    return xp.reshape(xp.where(usable, score, -math.inf), (-1,))
 
 
 def _within_band(rings: Rings, scale: Array, last: Array, *, xp: Namespace) -> Rings:

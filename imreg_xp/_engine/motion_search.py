@@ -15,17 +15,19 @@ from .motion import Motion, affine, centre_of, linear_part
 from .problem import Options, Side, precision
 from .warp import inside, nearest
 
-__all__ = ["Found", "find"]
+__all__ = ["Found", "best_of", "find", "repeated"]
 
 _CANVAS = 1.5  # times the longest side of either image
 
 
 class Found(NamedTuple):
-    """The best candidate of each item."""
+    """Candidates."""
 
     motion: Motion
     on_border: Array
     found: Array
+    score: Array
+    """The log-likelihood per pixel that each gains."""
 
 
 def find(
@@ -38,8 +40,12 @@ def find(
     limits: Sequence[float],
     count: int = 3,
     xp: Namespace,
-) -> Found:
-    """Find the transform of normalised images, of shapes that are only known here, about `centre`."""
+) -> tuple[Found, int]:
+    """Find the transform of normalised images, of shapes that are only known here, about `centre`.
+
+    Return the best candidate of each item or, where an angle and the opposite one are possible, the best of either one
+    after the other; and how many there are for an item.
+    """
     found = turns(reference, moving, known, count, xp=xp)
     # the spectra do not tell an angle from the opposite one, unless it is known
     both = known.angle is None or known.angle[1] > 0
@@ -51,7 +57,7 @@ def find(
         xp.reshape(angle, (-1,)),
         xp.reshape(magnification, (-1,)),
     )
-    ref, mov = (_repeated(side, batch, tries, xp=xp) for side in (reference, moving))
+    ref, mov = (repeated(side, batch, tries, xp=xp) for side in (reference, moving))
     image, weight, corner = _turned(mov, flat, ref.image.shape[1:], xp=xp)
     away = [m - c for m, c in zip(centre_of(moving.image.shape[1:]), centre, strict=True)]
     lag = search(
@@ -70,10 +76,11 @@ def find(
         away[axis] - corner[axis] - lag.offset[:, axis] - sum(a * b for a, b in zip(row, away, strict=True))
         for axis, row in enumerate(linear_part(flat, xp=xp))
     ]
-    return _best(flat._replace(shift=xp.stack(shift, axis=-1)), lag, known, batch, xp=xp)
+    candidates = _preferred(flat._replace(shift=xp.stack(shift, axis=-1)), lag, known, xp=xp)
+    return best_of(candidates, candidates.score, tries // 2 if both else tries, xp=xp), 2 if both else 1
 
 
-def _repeated(side: Side, batch: int, tries: int, *, xp: Namespace) -> Side:
+def repeated(side: Side, batch: int, tries: int, *, xp: Namespace) -> Side:
     """Return each image of a batch as many times as there are candidates for it; one image is for all."""
 
     def again(x: Array) -> Array:
@@ -104,16 +111,21 @@ def _turned(
     return image, weight, tuple(m - c for m, c in zip(middle, centre, strict=True))
 
 
-def _best(motion: Motion, lag: Coarse, known: Known, batch: int, *, xp: Namespace) -> Found:
-    """Return the candidate of each item that is the most likely."""
-    score = xp.where(lag.found, lag.score, xp.full_like(lag.score, -math.inf))
+def _preferred(motion: Motion, lag: Coarse, known: Known, *, xp: Namespace) -> Found:
+    """Return candidates with their scores, those near an angle that is known about raised."""
+    score = xp.where(lag.found, lag.score, -math.inf)
     if known.angle is not None and known.angle[1] > 0:
         centre, softness = known.angle
         turn = (motion.angle - centre) / (2 * math.pi)
         off = (turn - xp.round(turn)) * (2 * math.pi / softness)
         score = score * xp.exp(-0.5 * off**2)
-    best = xp.argmax(xp.reshape(score, (batch, -1)), axis=1)
-    tries = score.shape[0] // batch
-    index = xp.astype(best, xp.int64) + tries * xp.arange(batch, dtype=xp.int64, device=device_of(best))
-    one = [xp.take(x, index, axis=0) for x in (*motion, lag.on_border, lag.found)]
-    return Found(Motion(*one[:3]), one[3], one[4])
+    return Found(motion, lag.on_border, lag.found, score)
+
+
+def best_of(found: Found, score: Array, count: int, *, xp: Namespace) -> Found:
+    """Return of every `count` candidates in turn the one with the highest score."""
+    best = xp.astype(xp.argmax(xp.reshape(score, (-1, count)), axis=1), xp.int64)
+    index = best + count * xp.arange(best.shape[0], dtype=xp.int64, device=device_of(best))
+    motion, *rest = (found.motion, found.on_border, found.found, found.score)
+    taken = Motion(*(xp.take(x, index, axis=0) for x in motion))
+    return Found(taken, *(xp.take(x, index, axis=0) for x in rest))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -10,15 +11,15 @@ from .chunks import joined, rows, spans
 from .coarse import binned
 from .logpolar import Known
 from .motion import Motion, centre_of
-from .motion_fit import fit, refine
-from .motion_search import Found, find
+from .motion_fit import agreement, fit, refine
+from .motion_search import Found, best_of, find, repeated
 from .problem import Options, Side, normalised
 from .result import SimilarityRegistration, Status
 
 __all__ = ["guess_similarity", "solve_similarity"]
 
 _SMALL = 96  # pixels that an image is binned down to at first, about
-_STEPS_BINNED = (5, 5)
+_STEPS_BINNED = 5  # twice
 _STEPS = 3
 _SPREAD = 16  # pixels of the padded maps of all candidates, per pixel of an image
 _BYTES_PER_PIXEL = 500  # of these
@@ -37,11 +38,19 @@ def _guess(
     # the middle of the reference, in bins, which need not cover all of it
     centre = tuple((c - (f - 1) / 2) / f for c in centre_of(shapes[0]))
     limits = [limit / f + 1.0 for limit in options.limits]
-    found = find(small_r, small_m, options, known, centre=centre, limits=limits, xp=xp)
-    motion = found.motion
-    # what overlaps, and what is noise, shows better after a first round
-    for steps in _STEPS_BINNED if free else ():
-        motion = refine(small_r, small_m, motion, steps, options, centre=centre, free=free, near=False, xp=xp)[1]
+    found, count = find(small_r, small_m, options, known, centre=centre, limits=limits, xp=xp)
+    how = functools.partial(refine, options=options, centre=centre, free=free, near=False, xp=xp)
+    score = found.score
+    # what overlaps, and what is noise, shows better after a first round, and so does which of two angles is right
+    if free:
+        items = found.score.shape[0] // count
+        ref, mov = (repeated(side, items, count, xp=xp) for side in (small_r, small_m))
+        scene, motion = how(ref, mov, found.motion, _STEPS_BINNED)
+        found = found._replace(motion=motion)
+        if known.angle is None:
+            score = xp.where(found.found, agreement(scene, motion, options, count, xp=xp), -math.inf)
+    found = best_of(found, score, count, xp=xp)
+    motion = how(small_r, small_m, found.motion, _STEPS_BINNED)[1] if free else found.motion
     return found._replace(motion=motion._replace(shift=motion.shift * f)), f
 
 
