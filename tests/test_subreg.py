@@ -116,7 +116,7 @@ def test_a_gaussian_through_the_correlation(backend, rng, method, boxsize):
     box = values[tuple(slice(p - boxsize, p + boxsize + 1) for p in peak)]
     expected = np.array(SHAPE) // 2 - (peak - boxsize + gaussian_fit(box))
     found = measured(backend, ref, img, method, boxsize=boxsize)
-    np.testing.assert_allclose(found, expected[::-1], atol=1e-4 if backend.has_float64 else 3e-3)
+    np.testing.assert_allclose(found, expected[::-1], atol=1e-4 if backend.has_float64 else 1e-3)
 
 
 def test_the_centre_of_mass_of_the_correlation(backend, rng):

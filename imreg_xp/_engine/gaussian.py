@@ -93,13 +93,15 @@ def _evaluated(values: Array, inside: Sequence[Array], at: Array, *, xp: Namespa
     linear = xp.matmul(block, data[:, :2, None])[..., 0]
     linear = xp.where(xp.isfinite(linear), linear, xp.zeros_like(linear))
     amplitude = linear[:, 1]
-    cost = xp.sum(values * values, axis=over_image(values)) - xp.sum(linear * data[:, :2], axis=-1)
+    # from the residuals, not from differences of sums: in single precision those hide the last hundredths of a pixel
+    residual = values - xp.matmul(xp.matrix_transpose(weighted[0][:, :2, :] * linear[..., None]), weighted[1][:, :2, :])
+    cost = xp.sum(residual * residual, axis=over_image(values))
     # what the others leave for centre and width, with constant and amplitude free
-    left = data - xp.matmul(normal[:, :, :2], linear[..., None])[..., 0]
+    left = xp.sum(xp.matmul(rows[:, 2:, :], residual) * columns[:, 2:, :], axis=-1)
     inner = xp.matmul(block, normal[:, :2, 2:])
     reduced = normal[:, 2:, 2:] - xp.matmul(normal[:, 2:, :2], inner)
     scale = amplitude[:, None]
-    return _Fit(at, cost, reduced * scale[..., None] ** 2, left[:, 2:] * scale, amplitude)
+    return _Fit(at, cost, reduced * scale[..., None] ** 2, left * scale, amplitude)
 
 
 def _functions(w: Array, centre: Array, log_width: Array, *, xp: Namespace) -> list[Array]:
