@@ -18,6 +18,8 @@ import array_api_compat.numpy as _numpy
 import numpy as np
 import scipy.fft
 
+from ._host import FUNCTIONS
+
 __all__ = [
     "Array",
     "Namespace",
@@ -53,14 +55,12 @@ class _NumpyNamespace:
     in another backend (`scipy.fft.set_global_backend`).
     """
 
-    _OWN = frozenset(("asarray", "astype", "matmul", "matrix_transpose", "ones_like", "permute_dims", "zeros_like"))
-
     def __init__(self, fft: types.ModuleType) -> None:
         self.fft = fft
+        self.__dict__.update(FUNCTIONS)
 
     def __getattr__(self, name: str) -> Any:
-        # NumPy 2 has these as the standard wants them: no need to go through a wrapper
-        function = getattr(np if name in self._OWN else _numpy, name)
+        function = getattr(_numpy, name)
         self.__dict__[name] = function  # found directly from now on
         return function
 
@@ -249,11 +249,11 @@ def known_finite(*arrays: Array, wait: bool = False, xp: Namespace) -> bool:
     term is; one that overflows says "not known" too. Integers are finite.
     """
     floats = [x for x in arrays if not is_kind(x.dtype, "integral", xp=xp)]
-    if any(is_traced(x) or (is_traced_or_remote(x) and not wait) for x in floats):
-        return False
     with np.errstate(all="ignore"):
-        if all(type(x) is np.ndarray for x in floats):
-            return all(math.isfinite(abs(x.sum())) for x in floats)
+        if all(type(x) is np.ndarray or isinstance(x, np.generic) for x in floats):
+            return all(math.isfinite(abs(x.sum() if x.ndim else x)) for x in floats)
+        if any(is_traced(x) or (is_traced_or_remote(x) and not wait) for x in floats):
+            return False
         flags = [xp.isfinite(xp.sum(x)) for x in floats]
     if len(flags) > 1 and is_traced_or_remote(floats[0]):
         flags = [functools.reduce(xp.logical_and, flags)]

@@ -13,6 +13,7 @@ from ._array import (
     accumulator_dtype,
     array_namespace,
     complex_dtype,
+    is_kind,
     is_number,
     to_host,
 )
@@ -20,6 +21,7 @@ from ._engine import solve
 from ._engine.complex_peak import aligned_to, complex_peak, offset_covariance, square
 from ._engine.resample import shifted
 from ._inputs import choose, image_pair, shift_limits
+from ._providers import as_reals
 
 __all__ = ["dftregistration", "register_images"]
 
@@ -85,8 +87,9 @@ def register_images(
         sides, _ = image_pair(
             (im1, im2), errors=(None, None), valid=(None, None), names=("im1", "im2"), same_shape=True, ndim=2, xp=xp
         )
+        limits = shift_limits(maxoff, tuple(im1.shape), name="maxoff")
         options = choose(sides, boundary="wrap", fit=(True, bool(zeromean)))
-        options = options._replace(limits=shift_limits(maxoff, tuple(im1.shape), name="maxoff"))
+        options = options._replace(limits=limits, errors=bool(return_error))
         fit = solve(*sides, options, xp=xp)
         shift = xp.round(fit.shift) if usfac == 1 else fit.shift
         sy, sx, ey, ex = (float(v) for v in to_host(xp.concat([shift, fit.shift_err], axis=-1))[0][0])
@@ -191,7 +194,7 @@ def _spectra(buf1ft: Array, buf2ft: Array, *, zeromean: bool, xp: Namespace) -> 
         raise ValueError(msg)
     spectra = []
     for name, spectrum in (("buf1ft", buf1ft), ("buf2ft", buf2ft)):
-        if not xp.isdtype(spectrum.dtype, "complex floating"):
+        if not is_kind(spectrum.dtype, "complex floating", xp=xp):
             msg = f"`{name}` must be complex, got dtype {spectrum.dtype}"
             raise TypeError(msg)
         dtype = complex_dtype(accumulator_dtype(xp.real(spectrum), xp=xp), xp=xp)
@@ -199,8 +202,8 @@ def _spectra(buf1ft: Array, buf2ft: Array, *, zeromean: bool, xp: Namespace) -> 
         if zeromean:
             flat = xp.reshape(spectrum, (1, -1))
             spectrum = xp.reshape(xp.concat([xp.zeros_like(flat[:, :1]), flat[:, 1:]], axis=1), spectrum.shape)
-        top = xp.maximum(xp.max(abs(xp.real(spectrum))), xp.max(abs(xp.imag(spectrum))))
-        spectra.append(spectrum * xp.astype(1 / xp.where(top > 0, top, xp.ones_like(top)), dtype))
+        top = xp.max(abs(as_reals(spectrum, xp=xp)))
+        spectra.append(spectrum * xp.astype(1 / xp.where(top > 0, top, 1.0), dtype))
     return spectra[0], spectra[1]
 
 

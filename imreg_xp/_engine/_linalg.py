@@ -14,7 +14,7 @@ import numpy as np
 from .._array import Array, Namespace, device_of
 from .._static import table
 
-__all__ = ["ascent", "inverse", "symmetric"]
+__all__ = ["ascent", "inverse", "symmetric", "trace"]
 
 
 def inverse(a: Array, *, xp: Namespace) -> Array:
@@ -71,6 +71,12 @@ def ascent(slope: Array, bend: Array, *, xp: Namespace) -> Array:
     determinant = bend[:, 0, 1:] * bend[:, 1, :1] - bend[:, 0, :1] * bend[:, 1, 1:]
     step = xp.matmul(adjugate, slope[..., None])[..., 0]
     return step / xp.where(determinant != 0, determinant, math.nan)
+
+
+def trace(a: Array) -> Array:
+    """Return the traces (...) of matrices (..., K, K)."""
+    first, *rest = (a[..., i, i] for i in range(a.shape[-1]))
+    return sum(rest, start=first)
 
 
 def symmetric(rows: list[list[Array]], *, xp: Namespace) -> Array:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from .._array import Array, Namespace, device_of
 from ..fft_tools._dft import axes_of, contract, derivative, dft_basis, slopes_and_bends
-from ._linalg import inverse, symmetric
+from ._linalg import ascent, inverse, symmetric
 from .peaks import argmax, peak_within
 from .series import derivatives_at, on_fine_grid, series_at
 
@@ -48,8 +48,8 @@ def _newton_step(here: Array, *, xp: Namespace) -> Array:
     """Return the step to the maximum of |C|², at most a quarter of a pixel, from C and its derivatives."""
     slopes, bends = slopes_and_bends(here, xp=xp)
     turned = xp.conj(derivative(here))[:, None]
-    hessian = -xp.real(xp.conj(slopes)[:, :, None] * slopes[:, None, :] + turned[..., None] * bends)
-    step = xp.matmul(inverse(hessian, xp=xp), xp.real(turned * slopes)[..., None])[..., 0]
+    bend = xp.real(xp.conj(slopes)[:, :, None] * slopes[:, None, :] + turned[..., None] * bends)
+    step = ascent(xp.real(turned * slopes), bend, xp=xp)
     return xp.where(xp.isfinite(step), xp.minimum(xp.maximum(step, -0.25), 0.25), 0.0)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .._array import Array, Namespace
 from ..fft_tools._dft import contract, dft_basis, fourier_translate, slopes_and_bends
 from ..fft_tools._modes import mode_sums, moment_columns
-from ._linalg import inverse
+from ._linalg import inverse, trace
 from .problem import Options, column
 from .spectrum import power
 from .subpixel import Peak
@@ -56,7 +56,10 @@ def fit_at(pair: Pair, peak: Peak, weights: Array | None, dof: int, options: Opt
     p_m = n * (found if known is None else known)
     if p_r is not None:
         p_m = xp.maximum(p_m - scale**2 * p_r, 0.0)
-    if options.correlated:
+    if not options.errors:
+        # those of white noise in the moving image, from the curvature of C
+        j = peak.hessian * (p_m / xp.where(scale > 0, scale, math.nan))[:, None, None]
+    elif options.correlated:
         # the residuals give the shape of the noise, the given errors its level; a wrong mean level is none of either
         level = n / max(dof, 1) if known is None else (known / xp.where(varying > 0, varying, 1.0))[:, None, None]
         j = _empirical(pair, peak.offset, weights, xp=xp) * level
@@ -104,7 +107,7 @@ def _white_in_both(r: Transformed, value: Array, hessian: Array, p_m: Array, sca
     # flat images have no gain
     gain = xp.where(scale == 0, 1.0, scale)
     modes = mode_sums(r.shape, p_m, xp=xp)
-    g, h, k = (xp.linalg.trace(a) for a in (r.slopes, hessian, modes))
+    g, h, k = (trace(a) for a in (r.slopes, hessian, modes))
     above = k * value - math.prod(r.shape) * h
     p = (g * value - h * r.square) / xp.where(above > 0, above, math.inf)
     both = gain * xp.minimum(xp.maximum(p, 0.0), p_m / (gain * gain))

@@ -28,6 +28,8 @@ class Options(NamedTuple):
     correlated: bool
     limits: tuple[float, ...]
     min_overlap: float
+    errors: bool = True
+    """Without, the errors serve to tell convergence alone, and the cheapest will do (boundary "wrap")."""
 
 
 class Side(NamedTuple):

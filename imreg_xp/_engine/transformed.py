@@ -59,7 +59,7 @@ def transformed(side: Side, options: Options, reference: Transformed | None = No
     kept, level = _kept(mean, top, options, reference)
     err = None if side.err is None else side.err / top
     spectrum = rfft(x, len(shape), xp=xp)
-    white = reference is None and err is None and not options.correlated
+    white = reference is None and err is None and options.errors and not options.correlated
     slopes = _slopes(spectrum, shape, xp=xp) if white else None
     level = None if level is None else n * level
     return Transformed(spectrum, shape, dtype, Norm(kept, top, square <= dark), err, square, level, slopes)
