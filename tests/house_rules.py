@@ -35,7 +35,8 @@ class Room:
 # The first part of a module's name below the package; "" is the package itself. A new module needs a line here.
 ROOMS = (
     Room("version", 0, ("_version",)),
-    Room("border", 0, ("_array",)),
+    Room("functions of the host", 0, ("_host",)),
+    Room("border", 0, ("_array",), also=("functions of the host",)),
     Room("tables", 0, ("_static",), also=("border",)),
     Room("providers", 0, ("_providers",), also=("border", "tables")),
     Room("fft lengths", 0, ("_fft_length",)),
