@@ -9,17 +9,21 @@ import numpy as np
 from ._array import Array, Namespace
 from ._static import table
 
-__all__ = ["as_reals", "cross_power", "in_library", "largest"]
+__all__ = ["as_reals", "cross_power", "in_library", "largest", "product"]
 
 _SMALL = 4096  # values of a map that one thread block of a GPU goes through at once
 
 
 def cross_power(a: Array, b: Array, *, xp: Namespace) -> Array:
     """Return conj(a) b; on the host into the memory of conj(a), which spares a pass."""
-    conjugate = xp.conj(a)
-    if isinstance(conjugate, np.ndarray) and conjugate.shape == b.shape and conjugate.dtype == b.dtype:
-        return np.multiply(conjugate, b, out=conjugate)
-    return conjugate * b
+    return product(xp.conj(a), b)
+
+
+def product(a: Array, b: Array) -> Array:
+    """Return a b; on the host into the memory of `a`, which nobody else may hold: fresh pages cost more than that."""
+    if isinstance(a, np.ndarray) and a.dtype == b.dtype and np.broadcast_shapes(a.shape, b.shape) == a.shape:
+        return np.multiply(a, b, out=a)
+    return a * b
 
 
 def as_reals(x: Array, *, xp: Namespace) -> Array:

@@ -5,7 +5,8 @@ The trigonometric interpolant of a map of real samples is, next to a whole pixel
 .. math:: C(p + x) = \sum_{jk} T_{jk}\, x_0^j x_1^k, \qquad T = A^{(0)T} \mathrm{map}\, A^{(1)}
 
 with the columns A of each axis a piece of a table that depends on its length alone: one product of real matrices gives
-all that is needed, and no wave is computed. The terms die out as :math:`(\pi x)^j / j!`.
+all that is needed, and no wave is computed. The terms die out as :math:`(\pi x)^j / j!`, and A is the product of a table
+with fewer columns and a small one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .._array import Array, Namespace, accumulator_dtype
 from .._providers import largest
 from .._static import table
 from ..fft_tools._dft import contract, derivative, dft_basis, slopes_and_bends
-from ..fft_tools._modes import interpolation_table
+from ..fft_tools._modes import interpolation_table, series_table
 from ._linalg import ascent
 from .series import derivatives_at
 
@@ -29,7 +30,7 @@ __all__ = ["Peak", "polished", "refined"]
 _NEWTON_STEPS = 3
 _REACH = 1.0  # pixels around the whole-pixel peak that are looked at
 _FINE = 16  # samples per pixel of the local grid, in three dimensions half of it
-_ORDERS = {32: 16, 64: 20}  # Taylor coefficients per axis, by the bits of the map
+_ORDERS = {32: (12, 8), 64: (20, 14)}  # Taylor coefficients per axis and what they are made of, by the bits of the map
 
 
 class Peak(NamedTuple):
@@ -48,8 +49,8 @@ def refined(values: Array, index: Array, lag: Array, *, xp: Namespace) -> Peak:
     from there it was not seen to.
     """
     ndim = index.shape[1]
-    orders = _ORDERS[min(xp.finfo(values.dtype).bits, 64)]
-    taylor = _coefficients(values, index, orders, xp=xp)
+    orders, rank = _ORDERS[min(xp.finfo(values.dtype).bits, 64)]
+    taylor = _coefficients(values, index, orders, rank, xp=xp)
     kept = functools.partial(table, dtype=taylor.dtype, like=taylor, xp=xp)
     best = largest(_on_grid(taylor, kept(_powers, ndim, orders), xp=xp), xp=xp)
     offset = xp.take(kept(_points, ndim), best, axis=0)
@@ -83,29 +84,31 @@ def _stepped(offset: Array, here: Array, *, xp: Namespace) -> Peak:
     return Peak(offset + step, step, derivative(here), -bend)
 
 
-def _coefficients(values: Array, index: Array, orders: int, *, xp: Namespace) -> Array:
+def _coefficients(values: Array, index: Array, orders: int, rank: int, *, xp: Namespace) -> Array:
     """Return the Taylor coefficients (batch, orders, ..., orders) at a pixel, in the accumulator dtype.
 
     The long sums, over the last axis, are in the dtype of the maps.
     """
     shape = tuple(values.shape[1:])
     acc, last = accumulator_dtype(values, xp=xp), len(shape) - 1
-    columns = []
+    sums, series = [], []
     for axis, n in enumerate(shape):
+        kept = min(rank, n)
         dtype = values.dtype if axis == last else acc
-        kept = interpolation_table(n, orders, dtype, values, orders_first=axis < last, xp=xp)
-        away = table(_differences, n, orders if axis < last else 1, dtype=index.dtype, like=index, xp=xp)
+        samples = interpolation_table(n, orders, kept, dtype, values, rank_first=axis < last, xp=xp)
+        away = table(_differences, n, kept if axis < last else 1, dtype=index.dtype, like=index, xp=xp)
         at = xp.reshape(index[:, axis, None] + away, (-1,))
         if axis == last:
-            columns.append(xp.reshape(xp.take(kept, at, axis=0), (-1, n, orders)))
+            sums.append(xp.reshape(xp.take(samples, at, axis=0), (-1, n, kept)))
         else:
-            columns.append(xp.matrix_transpose(xp.reshape(xp.take(xp.reshape(kept, (-1,)), at), (-1, orders, n))))
-    return contract(values, columns, xp=xp, dtype=acc)
+            sums.append(xp.matrix_transpose(xp.reshape(xp.take(xp.reshape(samples, (-1,)), at), (-1, kept, n))))
+        series.append(series_table(n, orders, kept, acc, values, xp=xp))
+    return contract(contract(values, sums, xp=xp, dtype=acc), series, xp=xp)
 
 
-def _differences(n: int, orders: int) -> np.ndarray:
-    """(1, orders n): where in each row of a table (orders, 2 n) the coefficients of pixel x are for an index of 0."""
-    return (2 * n * np.arange(orders)[:, None] + (n - np.arange(n))).reshape(1, -1)
+def _differences(n: int, rank: int) -> np.ndarray:
+    """(1, rank n): where in each row of a table (rank, 2 n) the entry of pixel x is for an index of 0."""
+    return (2 * n * np.arange(rank)[:, None] + (n - np.arange(n))).reshape(1, -1)
 
 
 def _on_grid(taylor: Array, powers: Array, *, xp: Namespace) -> Array:

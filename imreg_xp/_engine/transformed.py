@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype
-from .._providers import as_reals
+from .._providers import as_reals, product
 from ..fft_tools._dft import contract, rfft, slopes_and_bends
 from ..fft_tools._modes import moment_columns
 from .problem import Norm, Options, Side, column, inner, over_image
@@ -49,7 +49,7 @@ def transformed(side: Side, options: Options, reference: Transformed | None = No
     mean = xp.astype(mean, acc, copy=False)
     if xp.finfo(dtype).bits == 32 or reference is None or reference.err is not None:
         top = _top(x, mean, side.err, xp=xp)
-        x = x * column(1 / top, x, xp=xp)
+        x = product(x, column(1 / top, x, xp=xp))
     else:
         top = xp.ones_like(mean)
     n = math.prod(shape)

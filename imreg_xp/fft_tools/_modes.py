@@ -28,8 +28,11 @@ __all__ = [
     "moving_modes",
     "nyquist",
     "order_columns",
+    "series_table",
     "taylor_columns",
 ]
+
+_REACH = 0.75  # pixels: how far from a sample an interpolant is looked at, as a rule
 
 
 def frequency(n: int, half: bool) -> np.ndarray:
@@ -77,12 +80,27 @@ def _taylor(n: int, half: bool, orders: int) -> np.ndarray:
     return (_powers(n, half, orders) * (_multiplicity(n)[:, None] if half else 1.0))[None]
 
 
-def _interpolation(n: int, orders: int, orders_first: bool) -> np.ndarray:
-    """(2 n, orders) or (orders, 2 n): Taylor coefficients at x of what interpolates a 1 at pixel 0, for two periods."""
-    series = _powers(n, True, orders)
-    period = np.fft.irfft(series, n, axis=0)
-    both = np.concatenate([period, period])
-    return np.transpose(both) if orders_first else both
+def _interpolation(n: int, orders: int, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n, rank) and (rank, orders): factors of the Taylor coefficients at pixels 0 ... n - 1 of a 1 at pixel 0.
+
+    Next to a pixel interpolants have few degrees of freedom: these are the best of that rank for |x| below `_REACH`.
+    """
+    weight = _REACH ** np.arange(orders)
+    period = np.fft.irfft(_powers(n, True, orders), n, axis=0)
+    u, s, v = np.linalg.svd(period * weight, full_matrices=False)
+    rank = min(rank, n)
+    return u[:, :rank], s[:rank, None] * v[:rank] / weight
+
+
+def _samples(n: int, orders: int, rank: int, rank_first: bool) -> np.ndarray:
+    """(2 n, rank) or (rank, 2 n): the first factor for two periods."""
+    both = np.concatenate([_interpolation(n, orders, rank)[0]] * 2)
+    return np.transpose(both) if rank_first else both
+
+
+def _series(n: int, orders: int, rank: int) -> np.ndarray:
+    """(1, rank, orders): the second factor."""
+    return _interpolation(n, orders, rank)[1][None]
 
 
 def _moments(n: int, half: bool, twice: bool) -> np.ndarray:
@@ -136,13 +154,21 @@ def order_columns(
     return table(_orders, n, half, orders, -1 if conjugate else 1, cosine, dtype=dtype, like=like, xp=xp)
 
 
-def interpolation_table(n: int, orders: int, dtype: object, like: Array, *, orders_first: bool, xp: Namespace) -> Array:
-    r"""Return the Taylor coefficients, (2 n, orders) or (orders, 2 n), of the interpolant of a single sample.
+def interpolation_table(
+    n: int, orders: int, rank: int, dtype: object, like: Array, *, rank_first: bool, xp: Namespace
+) -> Array:
+    r"""Return what sums samples to all that is needed of their interpolant near a pixel, (2 n, rank) or (rank, 2 n).
 
-    Those at x from 0 to 2 n - 1 of a 1 at pixel 0, :math:`\frac{1}{n} \sum_\nu (2\pi i\nu)^j e^{2\pi i\nu x} / j!`; the
-    second period is there so that x may be a difference of indices plus n.
+    The Taylor coefficients at x from 0 to 2 n - 1 of the interpolant of a 1 at pixel 0,
+    :math:`\frac{1}{n} \sum_\nu (2\pi i\nu)^j e^{2\pi i\nu x} / j!`, are the product of this and `series_table`; the second
+    period is there so that x may be a difference of indices plus n.
     """
-    return table(_interpolation, n, orders, orders_first, dtype=dtype, like=like, xp=xp)
+    return table(_samples, n, orders, rank, rank_first, dtype=dtype, like=like, xp=xp)
+
+
+def series_table(n: int, orders: int, rank: int, dtype: object, like: Array, *, xp: Namespace) -> Array:
+    """Return what makes Taylor coefficients of the sums with an `interpolation_table`, (1, rank, orders)."""
+    return table(_series, n, orders, rank, dtype=dtype, like=like, xp=xp)
 
 
 def taylor_columns(shape: Sequence[int], orders: int, like: Array, *, xp: Namespace) -> list[Array]:
