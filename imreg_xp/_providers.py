@@ -9,14 +9,30 @@ import numpy as np
 from ._array import Array, Namespace
 from ._static import table
 
-__all__ = ["as_reals", "cross_power", "in_library", "largest", "product"]
+__all__ = ["as_reals", "in_library", "largest", "product", "transform_less_mean"]
 
 _SMALL = 4096  # values of a map that one thread block of a GPU goes through at once
 
 
-def cross_power(a: Array, b: Array, *, xp: Namespace) -> Array:
-    """Return conj(a) b; on the host into the memory of conj(a), which spares a pass."""
-    return product(xp.conj(a), b)
+def transform_less_mean(x: Array, mean: Array | None, *, conjugate: bool, xp: Namespace) -> Array:
+    """Return the `rfftn` of images (batch, ...) less their means (batch,), if any, or its complex conjugate.
+
+    The mean sits in one mode: in double precision, where it does not drown the others in rounding errors, the host
+    clears that, and spares two passes. A backward transform is a conjugate one.
+    """
+    axes = tuple(range(1, x.ndim))
+    on_host = isinstance(x, np.ndarray)
+    clears = mean is not None and on_host and x.dtype == np.float64
+    if mean is not None and not clears:
+        x = x - xp.reshape(mean, (-1,) + (1,) * len(axes))
+    if conjugate and on_host and hasattr(xp.fft, "ihfftn"):
+        spectrum = xp.fft.ihfftn(x, axes=axes, norm="forward")
+    else:
+        spectrum = xp.fft.rfftn(x, axes=axes)
+        spectrum = xp.conj(spectrum) if conjugate else spectrum
+    if clears:
+        spectrum[(slice(None), *(0,) * len(axes))] = 0
+    return spectrum
 
 
 def product(a: Array, b: Array) -> Array:

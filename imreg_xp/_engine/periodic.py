@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 
 from .._array import Array, Namespace
-from .._providers import cross_power
+from .._providers import product
 from ..fft_tools._dft import fourier_translate, irfft
 from .peaks import peak_within
 from .periodic_errors import Fit, Pair, fit_at
@@ -35,17 +35,19 @@ def solve(
     """
     r = transformed(reference, options, xp=xp) if known is None else known
     m = transformed(moving, options, r, xp=xp)
-    shape, norms, cross = m.shape, (r.norm, m.norm), cross_power(r.spectrum, m.spectrum, xp=xp)
-    # what is held no longer than needed stays in the memory at hand: fresh pages cost more than the arithmetic on them
+    shape, norms = m.shape, (r.norm, m.norm)
+    unit = None if r.unit is None or m.unit is None else r.unit * m.unit
     if r.err is None:
-        r, m = r._replace(spectrum=None), m._replace(spectrum=None)
-    pair = Pair(r, m, cross, shape)
-    del reference, moving, r, m, cross
+        # what is held no longer than needed stays in the memory at hand: fresh pages cost more than the arithmetic
+        pair = Pair(r._replace(spectrum=None), m._replace(spectrum=None), product(m.spectrum, r.spectrum), unit, shape)
+    else:
+        pair = Pair(r, m, m.spectrum * r.spectrum, unit, shape)
+    del reference, moving, r, m
     if pair.reference.err is None:
         weights = None
         values = irfft(pair.cross, shape, xp=xp)
         index, lag, on_border = peak_within(values, options.limits, xp=xp)
-        peak = polished(refined(values, index, lag, xp=xp), pair.cross, shape, xp=xp)
+        peak = polished(refined(values, index, lag, unit, xp=xp), pair.cross, shape, xp=xp)
         del values
     else:
         weights, peak, on_border = _weighted_search(pair, options, xp=xp)

@@ -25,6 +25,8 @@ class Pair(NamedTuple):
     reference: Transformed
     moving: Transformed
     cross: Array
+    unit: Array | None
+    """What the cross-power is still to be divided by, (batch,)."""
     shape: tuple[int, ...]
 
 
@@ -84,7 +86,8 @@ def _empirical(pair: Pair, offset: Array, weights: Array | None, *, xp: Namespac
 
     It holds for noise of any spectrum in either image: |R|^2 |M|^2 - Re(X e)^2 = Im(X e)^2.
     """
-    aligned = xp.imag(fourier_translate(pair.cross, -offset, pair.shape, xp=xp))
+    factor = None if pair.unit is None else 1 / pair.unit
+    aligned = xp.imag(fourier_translate(pair.cross, -offset, pair.shape, factor=factor, xp=xp))
     if weights is not None:
         aligned = aligned * weights
     return 2 * _moments(aligned * aligned, pair.shape, xp=xp)

@@ -5,8 +5,8 @@ The trigonometric interpolant of a map of real samples is, next to a whole pixel
 .. math:: C(p + x) = \sum_{jk} T_{jk}\, x_0^j x_1^k, \qquad T = A^{(0)T} \mathrm{map}\, A^{(1)}
 
 with the columns A of each axis a piece of a table that depends on its length alone: one product of real matrices gives
-all that is needed, and no wave is computed. The terms die out as :math:`(\pi x)^j / j!`, and A is the product of a table
-with fewer columns and a small one.
+all that is needed, and no wave is computed. The terms die out as :math:`(\pi x)^j / j!`, and A is the product of a
+table with fewer columns and a small one.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from .._static import table
 from ..fft_tools._dft import contract, derivative, dft_basis, slopes_and_bends
 from ..fft_tools._modes import interpolation_table, series_table
 from ._linalg import ascent
+from .problem import column
 from .series import derivatives_at
 
 __all__ = ["Peak", "polished", "refined"]
@@ -42,8 +43,10 @@ class Peak(NamedTuple):
     hessian: Array
 
 
-def refined(values: Array, index: Array, lag: Array, *, xp: Namespace) -> Peak:
+def refined(values: Array, index: Array, lag: Array, unit: Array | None = None, *, xp: Namespace) -> Peak:
     """Return the maximum of the interpolant of maps (batch, ...) next to the pixel `index` (batch, ndim), at `lag`.
+
+    Maps are still to be divided by their `unit` (batch,).
 
     The best of a grid comes first: from the whole-pixel peak Newton's method diverges in one of ten shallow spectra,
     from there it was not seen to.
@@ -51,6 +54,7 @@ def refined(values: Array, index: Array, lag: Array, *, xp: Namespace) -> Peak:
     ndim = index.shape[1]
     orders, rank = _ORDERS[min(xp.finfo(values.dtype).bits, 64)]
     taylor = _coefficients(values, index, orders, rank, xp=xp)
+    taylor = taylor if unit is None else taylor / column(unit, taylor, xp=xp)
     kept = functools.partial(table, dtype=taylor.dtype, like=taylor, xp=xp)
     best = largest(_on_grid(taylor, kept(_powers, ndim, orders), xp=xp), xp=xp)
     offset = xp.take(kept(_points, ndim), best, axis=0)

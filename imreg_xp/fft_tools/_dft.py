@@ -178,7 +178,9 @@ def _real_times_complex(a: Array, b: Array, *, xp: Namespace) -> bool:
     return kinds == [False, True]
 
 
-def fourier_translate(spectrum: Array, offset: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
+def fourier_translate(
+    spectrum: Array, offset: Array, shape: Sequence[int], *, factor: Array | None = None, xp: Namespace
+) -> Array:
     r"""Multiply an `rfftn` spectrum by :math:`e^{-2\pi i\nu\cdot d}`: the spectrum of :math:`f(x-d)`.
 
     Parameters
@@ -187,10 +189,13 @@ def fourier_translate(spectrum: Array, offset: Array, shape: Sequence[int], *, x
         (batch, modes...)
     offset
         d in pixels, (batch or 1, ndim), accumulator dtype.
+    factor
+        What else to multiply by, (batch,).
     """
     ndim = len(shape)
     for axis, n in enumerate(shape):
         e = _waves(n, axis == ndim - 1, offset[:, axis, None], -1, xp=xp)
+        e = e if factor is None or axis else e * factor[:, None, None]
         e = xp.reshape(xp.astype(e, spectrum.dtype), (e.shape[0], *along(n=e.shape[1], axis=axis, ndim=ndim)))
         spectrum = spectrum * e
     return spectrum

@@ -160,8 +160,8 @@ def interpolation_table(
     r"""Return what sums samples to all that is needed of their interpolant near a pixel, (2 n, rank) or (rank, 2 n).
 
     The Taylor coefficients at x from 0 to 2 n - 1 of the interpolant of a 1 at pixel 0,
-    :math:`\frac{1}{n} \sum_\nu (2\pi i\nu)^j e^{2\pi i\nu x} / j!`, are the product of this and `series_table`; the second
-    period is there so that x may be a difference of indices plus n.
+    :math:`\frac{1}{n} \sum_\nu (2\pi i\nu)^j e^{2\pi i\nu x} / j!`, are the product of this and `series_table`; the
+    second period is there so that x may be a difference of indices plus n.
     """
     return table(_samples, n, orders, rank, rank_first, dtype=dtype, like=like, xp=xp)
 

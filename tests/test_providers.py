@@ -1,0 +1,60 @@
+"""What the host does in fewer passes is what the portable version gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from imreg_xp._array import array_namespace
+from imreg_xp._providers import as_reals, largest, product, transform_less_mean
+
+
+@pytest.mark.parametrize("conjugate", [False, True])
+@pytest.mark.parametrize("shape", [(2, 17), (3, 8, 9), (1, 12, 10), (2, 4, 5, 6)])
+@pytest.mark.parametrize("pedestal", [0.0, 1e4])
+def test_transform_less_mean(backend, rng, shape, conjugate, pedestal):
+    images = rng.normal(size=shape) + pedestal
+    axes = tuple(range(1, len(shape)))
+    expected = np.fft.rfftn(images - images.mean(axis=axes, keepdims=True), axes=axes)
+    expected = np.conj(expected) if conjugate else expected
+    x = backend.asarray(images)
+    xp = array_namespace(x=x)
+    found = backend.to_numpy(transform_less_mean(x, xp.mean(x, axis=axes), conjugate=conjugate, xp=xp))
+    tol = 1e-15 if backend.has_float64 else 1e-7
+    np.testing.assert_allclose(found, expected, atol=20 * tol * (1 + pedestal) * np.sqrt(images[0].size) * 4)
+    whole = backend.to_numpy(transform_less_mean(x, None, conjugate=conjugate, xp=xp))
+    reference = np.fft.rfftn(images, axes=axes)
+    reference = np.conj(reference) if conjugate else reference
+    np.testing.assert_allclose(whole, reference, atol=20 * tol * (1 + pedestal) * images[0].size)
+
+
+def test_transform_with_other_ffts(rng):
+    images = rng.normal(size=(2, 8, 9)) + 3
+    expected = np.conj(np.fft.rfftn(images - images.mean(axis=(1, 2), keepdims=True), axes=(1, 2)))
+    xp = array_namespace(x=images, use_numpy_fft=True)
+    found = transform_less_mean(images, images.mean(axis=(1, 2)), conjugate=True, xp=xp)
+    np.testing.assert_allclose(found, expected, atol=1e-13)
+
+
+def test_product_of_what_broadcasts(backend, rng):
+    a, b = rng.normal(size=(3, 4, 5)), rng.normal(size=(1, 4, 5))
+    for first, second in ((a, b), (b, a)):
+        y = backend.asarray(second)
+        x = 1.0 * backend.asarray(first)
+        np.testing.assert_allclose(backend.to_numpy(product(x, y)), a * b, rtol=1e-6)
+        np.testing.assert_array_equal(backend.to_numpy(y), backend.to_numpy(backend.asarray(second)))
+
+
+def test_reals_of_complex_numbers(backend, rng):
+    z = rng.normal(size=(2, 3, 4)) + 1j * rng.normal(size=(2, 3, 4))
+    x = backend.asarray(z)
+    found = backend.to_numpy(as_reals(x, xp=array_namespace(x=x)))
+    np.testing.assert_allclose(found, np.stack([z.real, z.imag], axis=-1).reshape(2, 3, 8), rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3, 40), (2, 6, 7), (2, 80, 90)])
+def test_largest_of_maps(backend, rng, shape):
+    maps = rng.normal(size=shape)
+    x = backend.asarray(maps)
+    found = backend.to_numpy(largest(x, xp=array_namespace(x=x)))
+    np.testing.assert_array_equal(found, maps.reshape(shape[0], -1).argmax(axis=1))
