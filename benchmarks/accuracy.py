@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from .clock import at_once
 from .peers import METHODS, Answer, Method, answer, load
 from .scenes import REAL, SCENES, STARS
 
-__all__ = ["LOST", "SEED", "cell", "rows"]
+__all__ = ["LOST", "SEED", "cell", "everyone", "rows"]
 
 Row = dict[str, Any]
 
@@ -25,12 +26,16 @@ _OTHERS = (0.01, 0.1, 0.3)
 def rows(quick: bool) -> list[Row]:
     """Return all rows of this part."""
     size, count = (64, 4) if quick else (128, 60)
-    found = []
+    cases = []
     for scene in SCENES:
         levels = (0.1,) if quick else _LEVELS.get(scene, _OTHERS[:2] if scene in REAL else _OTHERS)
-        for noise in levels:
-            found += cell(METHODS, scene, noise, size, count)
-    return found
+        cases += [{"scene": scene, "noise": noise, "size": size, "count": count} for noise in levels]
+    return at_once("accuracy", "everyone", cases, quick=quick)
+
+
+def everyone(scene: str, noise: float, size: int, count: int) -> list[Row]:
+    """Return the rows of all methods on a scene with a level of noise."""
+    return cell(METHODS, scene, noise, size, count)
 
 
 def cell(methods: Sequence[Method], scene: str, noise: float, size: int, count: int) -> list[Row]:

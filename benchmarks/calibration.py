@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from .clock import at_once
 from .peers import METHODS, Answer, Method, answer, load
 from .scenes import Drawn, drawn
 from .systems import REPORTING
 
-__all__ = ["BINS", "CASES", "SEED", "Case", "measure", "rows"]
+__all__ = ["BINS", "CASES", "SEED", "Case", "everyone", "measure", "rows"]
 
 Row = dict[str, Any]
 
@@ -76,8 +77,14 @@ _QUICK = (CASES[0], CASES[6], CASES[14])
 def rows(quick: bool) -> list[Row]:
     """Return all rows of this part."""
     size, counts, cases = (64, (8, 4), _QUICK) if quick else (112, (200, 80), CASES)
+    cells = [{"which": CASES.index(case), "size": size, "counts": counts} for case in cases]
+    return at_once("calibration", "everyone", cells, quick=quick)
+
+
+def everyone(which: int, size: int, counts: Sequence[int]) -> list[Row]:
+    """Return the rows of all methods that report an error in one of `CASES`."""
     methods = ([m for m in METHODS if m.errors], REPORTING)
-    return [row for case in cases for m, n in zip(methods, counts, strict=True) for row in measure(m, case, size, n)]
+    return [row for m, n in zip(methods, counts, strict=True) for row in measure(m, CASES[which], size, n)]
 
 
 def measure(methods: Sequence[Method], case: Case, size: int, count: int) -> list[Row]:

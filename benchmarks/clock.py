@@ -1,10 +1,14 @@
-"""Times of calls that take turns, and what is measured in a process of its own."""
+"""Times of calls that take turns, and what is measured in processes of their own."""
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
+import functools
 import importlib
+import itertools
 import json
+import multiprocessing
 import os
 import resource
 import subprocess
@@ -18,7 +22,7 @@ import scipy.fft
 
 from .record import THREADS
 
-__all__ = ["grown", "in_child", "interleaved", "median", "use_threads"]
+__all__ = ["at_once", "grown", "in_child", "interleaved", "median", "use_threads"]
 
 _LONG = 2.0  # seconds: what takes that long needs no warming up
 
@@ -87,6 +91,22 @@ def in_child(module: str, function: str, *, threads: int = 1, **arguments: Any) 
         msg = f"{function} of {module} failed in its own process:\n{done.stderr[-2000:]}"
         raise RuntimeError(msg)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def at_once(module: str, function: str, cases: list[dict[str, Any]], *, quick: bool = False) -> list[Any]:
+    """Return the rows that a function of this package gives for each case, as many cases at a time as there are cores.
+
+    That is for errors, which do not depend on how busy the machine is. Few and quick ones are not worth the start.
+    """
+    if quick:
+        return [row for case in cases for row in _rows(module, function, case)]
+    with concurrent.futures.ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        found = pool.map(functools.partial(_rows, module, function), cases)
+        return list(itertools.chain.from_iterable(found))
+
+
+def _rows(module: str, function: str, case: dict[str, Any]) -> list[Any]:
+    return list(getattr(importlib.import_module(f".{module}", __package__), function)(**case))
 
 
 def grown(call: Callable[[], Any]) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -41,7 +43,7 @@ _WEIGHED = (("pair", 1024, "float64", 1), ("stack", 256, "float32", 1))
 def rows(quick: bool) -> list[Row]:
     """Return all rows of this part; each number of threads has a process of its own."""
     of_pairs, of_stacks = _QUICK if quick else _FULL
-    repeats, seconds = (3, 0.3) if quick else (15, 1.0)
+    repeats, seconds = (3, 0.3) if quick else (15, 0.7)
     found = []
     for size, dtype, threads in of_pairs:
         found += in_child("speed", "pairs", threads=threads, size=size, dtype=dtype, use=threads, repeats=repeats,
@@ -49,12 +51,17 @@ def rows(quick: bool) -> list[Row]:
     for frames, size, dtype, threads in of_stacks:
         found += in_child("speed", "stacks", threads=threads, frames=frames, size=size, dtype=dtype, use=threads,
                           repeats=repeats, seconds=seconds)  # fmt: skip
-    for row in found:
-        case = row["kind"], row["size"], row["dtype"], row["threads"]
-        own = row["method"].startswith("imreg_xp") or "rfft2" in row["method"]
-        if row["ms"] is not None and case in (_WEIGHED_QUICK if quick else _WEIGHED) and (own or not quick):
-            row["images"] = _images(row)
+    weighed = [row for row in found if row["ms"] is not None and _is_weighed(row, quick)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each waits for a process
+        for row, images in zip(weighed, pool.map(_images, weighed), strict=True):
+            row["images"] = images
     return found
+
+
+def _is_weighed(row: Row, quick: bool) -> bool:
+    case = row["kind"], row["size"], row["dtype"], row["threads"]
+    own = row["method"].startswith("imreg_xp") or "rfft2" in row["method"]
+    return case in (_WEIGHED_QUICK if quick else _WEIGHED) and (own or not quick)
 
 
 def pairs(size: int, dtype: str, use: int, repeats: int, seconds: float) -> list[Row]:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from . import accuracy, speed
-from .clock import in_child
+from .clock import at_once, in_child
 from .peers import METHODS, OURS, TOOLKIT, Answer, Method, Pair, backwards, forwards, of_two_jointly
 
-__all__ = ["BIAS", "NOISE", "REPORTING", "SCENES", "SEED", "SYSTEMS", "rows", "times"]
+__all__ = ["BIAS", "NOISE", "REPORTING", "SCENES", "SEED", "SYSTEMS", "everyone", "rows", "times"]
 
 Row = dict[str, Any]
 
@@ -92,12 +92,16 @@ def rows(quick: bool) -> list[Row]:
     """Return all rows of this part: each function on each scene that it is for."""
     size, count, repeats, seconds = (64, 4, 2, 0.1) if quick else (128, 40, 15, 0.5)
     taken = in_child("systems", "times", size=size, repeats=repeats, seconds=seconds)
-    found = []
-    for scene in SCENES:
-        meant = [m for m in SYSTEMS if m.name not in _OF_STARS or scene == "stars"]
-        for noise in (BIAS, NOISE):
-            found += accuracy.cell(meant, scene, noise, size, count)
-    return speed.with_times(found, taken)
+    cases = [
+        {"scene": scene, "noise": noise, "size": size, "count": count} for scene in SCENES for noise in (BIAS, NOISE)
+    ]
+    return speed.with_times(at_once("systems", "everyone", cases, quick=quick), taken)
+
+
+def everyone(scene: str, noise: float, size: int, count: int) -> list[Row]:
+    """Return the rows of the functions that are for a scene."""
+    meant = [m for m in SYSTEMS if m.name not in _OF_STARS or scene == "stars"]
+    return accuracy.cell(meant, scene, noise, size, count)
 
 
 def times(size: int, repeats: int, seconds: float) -> list[Row]:

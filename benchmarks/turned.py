@@ -12,11 +12,11 @@ import numpy as np
 import scipy.ndimage
 
 from . import speed
-from .clock import in_child
+from .clock import at_once, in_child
 from .peers import OURS, Method, Pair, filled, load
 from .scenes import borrowed, picture
 
-__all__ = ["BIAS", "METHODS", "NOISE", "REGISTER", "SCENES", "SEED", "Found", "cell", "rows", "times"]
+__all__ = ["BIAS", "METHODS", "NOISE", "REGISTER", "SCENES", "SEED", "Found", "cell", "everyone", "rows", "times"]
 
 Row = dict[str, Any]
 
@@ -119,8 +119,13 @@ def rows(quick: bool) -> list[Row]:
     """Return all rows of this part."""
     size, count, repeats, seconds = (64, 2, 1, 0.1) if quick else (128, 30, 9, 3.0)
     taken = in_child("turned", "times", size=size, repeats=repeats, seconds=seconds)
-    found = [row for scene in SCENES for row in cell(METHODS, scene, (BIAS, NOISE), size, count)]
-    return speed.with_times(found, taken)
+    cases = [{"scene": scene, "size": size, "count": count} for scene in SCENES]
+    return speed.with_times(at_once("turned", "everyone", cases, quick=quick), taken)
+
+
+def everyone(scene: str, size: int, count: int) -> list[Row]:
+    """Return the rows of all methods on a scene."""
+    return cell(METHODS, scene, (BIAS, NOISE), size, count)
 
 
 def times(size: int, repeats: int, seconds: float) -> list[Row]:
