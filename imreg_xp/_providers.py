@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from ._array import Array, Namespace
 from ._static import table
 
-__all__ = ["as_reals", "in_library", "largest", "product", "transform_less_mean"]
+__all__ = ["as_reals", "in_library", "inverse_transform", "largest", "product", "transform_less_mean"]
 
 _SMALL = 4096  # values of a map that one thread block of a GPU goes through at once
 
@@ -33,6 +34,19 @@ def transform_less_mean(x: Array, mean: Array | None, *, conjugate: bool, xp: Na
     if clears:
         spectrum[(slice(None), *(0,) * len(axes))] = 0
     return spectrum
+
+
+def inverse_transform(spectrum: Array, shape: Sequence[int], *, keep: bool, xp: Namespace) -> Array:
+    """Return N times the `irfftn` of spectra (batch, modes...).
+
+    Unless the spectrum is to be kept, the host transforms all axes but the last in its memory: the temporary array that
+    this spares is the largest of all.
+    """
+    axes = tuple(range(1, spectrum.ndim))
+    if keep or len(axes) == 1 or not (isinstance(spectrum, np.ndarray) and hasattr(xp.fft, "ihfftn")):
+        return xp.fft.irfftn(spectrum, s=tuple(shape), axes=axes, norm="forward")
+    half = xp.fft.ifftn(spectrum, axes=axes[:-1], norm="forward", overwrite_x=True)
+    return xp.fft.irfft(half, shape[-1], axis=-1, norm="forward")
 
 
 def product(a: Array, b: Array) -> Array:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imreg_xp._array import array_namespace
-from imreg_xp._providers import as_reals, largest, product, transform_less_mean
+from imreg_xp._providers import as_reals, inverse_transform, largest, product, transform_less_mean
 
 
 @pytest.mark.parametrize("conjugate", [False, True])
@@ -34,6 +34,19 @@ def test_transform_with_other_ffts(rng):
     xp = array_namespace(x=images, use_numpy_fft=True)
     found = transform_less_mean(images, images.mean(axis=(1, 2)), conjugate=True, xp=xp)
     np.testing.assert_allclose(found, expected, atol=1e-13)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("shape", [(2, 17), (3, 8, 9), (1, 12, 10), (2, 4, 5, 6)])
+def test_inverse_transform(backend, rng, shape, keep):
+    images = rng.normal(size=shape)
+    spectrum = np.fft.rfftn(images, axes=tuple(range(1, len(shape))))
+    x = 1.0 * backend.asarray(spectrum)
+    xp = array_namespace(x=x)
+    found = backend.to_numpy(inverse_transform(x, shape[1:], keep=keep, xp=xp)) / images[0].size
+    np.testing.assert_allclose(found, images, atol=1e-13 if backend.has_float64 else 1e-5)
+    if keep:
+        np.testing.assert_allclose(backend.to_numpy(x), spectrum, rtol=1e-6)
 
 
 def test_product_of_what_broadcasts(backend, rng):

@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 
 from .._array import Array, Namespace
-from .._providers import product
-from ..fft_tools._dft import fourier_translate, irfft
+from .._providers import inverse_transform, product
+from ..fft_tools._dft import fourier_translate
 from .peaks import peak_within
 from .periodic_errors import Fit, Pair, fit_at
 from .problem import Options, Side
@@ -45,9 +45,11 @@ def solve(
     del reference, moving, r, m
     if pair.reference.err is None:
         weights = None
-        values = irfft(pair.cross, shape, xp=xp)
+        keep = unit is None or (options.errors and options.correlated)
+        values = inverse_transform(pair.cross, shape, keep=keep, xp=xp)
         index, lag, on_border = peak_within(values, options.limits, xp=xp)
-        peak = polished(refined(values, index, lag, unit, xp=xp), pair.cross, shape, xp=xp)
+        peak = refined(values, index, lag, unit, xp=xp)
+        peak = polished(peak, pair.cross, shape, xp=xp) if keep else peak
         del values
     else:
         weights, peak, on_border = _weighted_search(pair, options, xp=xp)
@@ -114,8 +116,7 @@ def _weighted_search(pair: Pair, options: Options, *, xp: Namespace) -> tuple[Ar
         weights = weights_from_all_powers(rings._replace(cross=cross), gain, (p_r, p_m), xp=xp)
         return spread(weights, shape, xp.real(pair.cross).dtype, xp=xp)
 
-    weighted = pair.cross * filtered(None, gain)
-    values = irfft(weighted, shape, xp=xp)
+    values = inverse_transform(pair.cross * filtered(None, gain), shape, keep=False, xp=xp)
     index, lag, on_border = peak_within(values, options.limits, xp=xp)
     first = refined(values, index, lag, xp=xp)
     aligned = fourier_translate(pair.cross, -first.offset, shape, xp=xp)
@@ -123,7 +124,7 @@ def _weighted_search(pair: Pair, options: Options, *, xp: Namespace) -> tuple[Ar
     gain = _ring_gain(rings._replace(cross=cross), p_r, xp=xp)
     weights = filtered(cross, gain)
     weighted = pair.cross * weights
-    values = irfft(weighted, shape, xp=xp)
+    values = inverse_transform(weighted, shape, keep=True, xp=xp)
     return weights, polished(refined(values, index, lag, xp=xp), weighted, shape, xp=xp), on_border
 
 
