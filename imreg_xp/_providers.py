@@ -10,8 +10,10 @@ import numpy as np
 from ._array import Array, Namespace
 from ._static import table
 
-__all__ = ["as_reals", "in_library", "inverse_transform", "largest", "product", "transform_less_mean"]
+__all__ = ["as_reals", "in_library", "inverse_transform", "largest", "matmul", "product", "transform_less_mean"]
 
+_FEW = 3  # columns of a matrix
+_LARGE = 2**16  # elements that make a difference
 _SMALL = 4096  # values of a map that one thread block of a GPU goes through at once
 
 
@@ -39,14 +41,27 @@ def transform_less_mean(x: Array, mean: Array | None, *, conjugate: bool, xp: Na
 def inverse_transform(spectrum: Array, shape: Sequence[int], *, keep: bool, xp: Namespace) -> Array:
     """Return N times the `irfftn` of spectra (batch, modes...).
 
-    Unless the spectrum is to be kept, the host transforms all axes but the last in its memory: the temporary array that
-    this spares is the largest of all.
+    Unless the spectrum is to be kept, the host transforms all axes but the last of large ones in its memory: the
+    temporary array that this spares is the largest of all.
     """
     axes = tuple(range(1, spectrum.ndim))
-    if keep or len(axes) == 1 or not (isinstance(spectrum, np.ndarray) and hasattr(xp.fft, "ihfftn")):
+    on_host = isinstance(spectrum, np.ndarray) and hasattr(xp.fft, "ihfftn")
+    if keep or len(axes) == 1 or not on_host or spectrum.size < _LARGE // 4:
         return xp.fft.irfftn(spectrum, s=tuple(shape), axes=axes, norm="forward")
     half = xp.fft.ifftn(spectrum, axes=axes[:-1], norm="forward", overwrite_x=True)
     return xp.fft.irfft(half, shape[-1], axis=-1, norm="forward")
+
+
+def matmul(a: Array, b: Array, *, xp: Namespace) -> Array:
+    """Return a b for large real matrices (batch, n, m) and few columns (batch or 1, m, k).
+
+    On the host a product with three columns takes longer than three with a vector.
+    """
+    if b.shape[-1] > _FEW or not (isinstance(a, np.ndarray) and a.dtype.kind == "f"):
+        return xp.matmul(a, b)
+    if a.shape[-2] * a.shape[-1] < _LARGE:
+        return xp.matmul(a, b)
+    return xp.concat([xp.matmul(a, b[..., k : k + 1]) for k in range(b.shape[-1])], axis=-1)
 
 
 def product(a: Array, b: Array) -> Array:

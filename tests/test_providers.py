@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imreg_xp._array import array_namespace
-from imreg_xp._providers import as_reals, inverse_transform, largest, product, transform_less_mean
+from imreg_xp._providers import as_reals, inverse_transform, largest, matmul, product, transform_less_mean
 
 
 @pytest.mark.parametrize("conjugate", [False, True])
@@ -37,7 +37,7 @@ def test_transform_with_other_ffts(rng):
 
 
 @pytest.mark.parametrize("keep", [True, False])
-@pytest.mark.parametrize("shape", [(2, 17), (3, 8, 9), (1, 12, 10), (2, 4, 5, 6)])
+@pytest.mark.parametrize("shape", [(2, 17), (3, 8, 9), (1, 200, 210), (1, 220, 201), (2, 40, 25, 26)])
 def test_inverse_transform(backend, rng, shape, keep):
     images = rng.normal(size=shape)
     spectrum = np.fft.rfftn(images, axes=tuple(range(1, len(shape))))
@@ -47,6 +47,15 @@ def test_inverse_transform(backend, rng, shape, keep):
     np.testing.assert_allclose(found, images, atol=1e-13 if backend.has_float64 else 1e-5)
     if keep:
         np.testing.assert_allclose(backend.to_numpy(x), spectrum, rtol=1e-6)
+
+
+@pytest.mark.parametrize("columns", [1, 3, 4])
+@pytest.mark.parametrize("shape", [(2, 5, 6), (1, 256, 300)])
+def test_products_with_few_columns(backend, rng, shape, columns):
+    a, b = rng.normal(size=shape), rng.normal(size=(1, shape[2], columns))
+    x, y = backend.asarray(a), backend.asarray(b)
+    found = backend.to_numpy(matmul(x, y, xp=array_namespace(x=x)))
+    np.testing.assert_allclose(found, a @ b, atol=1e-12 if backend.has_float64 else 1e-4)
 
 
 def test_product_of_what_broadcasts(backend, rng):

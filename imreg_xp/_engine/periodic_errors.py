@@ -51,6 +51,9 @@ def fit_at(pair: Pair, peak: Peak, weights: Array | None, dof: int, options: Opt
     scale = r.norm.top / m.norm.top
     if options.fit_scale:
         scale = (value + low_r * low_m) / xp.where(signal > 0, signal, 1.0)
+    h = inverse(peak.hessian, xp=xp)
+    if not options.errors:
+        return Fit(0 * h, scale, None)
     # differences of large sums: rounding may take them below zero, and too few pixels are reported as such
     varying = xp.maximum(m.square - scale * (2 * value - scale * r.square), 0.0) / (n * max(dof, 1))
     found = varying + (low_m - scale * low_r) ** 2 / (n * max(dof, 1))
@@ -58,10 +61,7 @@ def fit_at(pair: Pair, peak: Peak, weights: Array | None, dof: int, options: Opt
     p_m = n * (found if known is None else known)
     if p_r is not None:
         p_m = xp.maximum(p_m - scale**2 * p_r, 0.0)
-    if not options.errors:
-        # those of white noise in the moving image, from the curvature of C
-        j = peak.hessian * (p_m / xp.where(scale > 0, scale, math.nan))[:, None, None]
-    elif options.correlated:
+    if options.correlated:
         # the residuals give the shape of the noise, the given errors its level; a wrong mean level is none of either
         level = n / max(dof, 1) if known is None else (known / xp.where(varying > 0, varying, 1.0))[:, None, None]
         j = _empirical(pair, peak.offset, weights, xp=xp) * level
@@ -71,7 +71,6 @@ def fit_at(pair: Pair, peak: Peak, weights: Array | None, dof: int, options: Opt
         j = r.slopes * p_m[:, None, None]
         if known is None:
             j = j - _white_in_both(r, value, peak.hessian, p_m, scale, xp=xp)
-    h = inverse(peak.hessian, xp=xp)
     covariance = xp.matmul(xp.matmul(h, j), h)
     return Fit(covariance, scale, None if errors[1] is None else max(dof, 1) * found / known)
 

@@ -29,7 +29,7 @@ class Options(NamedTuple):
     limits: tuple[float, ...]
     min_overlap: float
     errors: bool = True
-    """Without, the errors serve to tell convergence alone, and the cheapest will do (boundary "wrap")."""
+    """Without, those of periodic images are 0, or NaN where the fit has no maximum."""
 
 
 class Side(NamedTuple):

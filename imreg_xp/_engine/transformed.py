@@ -99,17 +99,10 @@ def _kept(mean: Array, top: Array, options: Options, reference: Transformed | No
 
 def _power(spectrum: Array, shape: Sequence[int], acc: Any, *, xp: Namespace) -> Array:
     """Return the sum of the power over all modes, (batch,)."""
-    # those that have no conjugate are at the ends of the half axis
-    ends = [spectrum[..., 0]] + ([spectrum[..., -1]] if shape[-1] % 2 == 0 else [])
-    total = 2 * _squares(spectrum, acc, xp=xp)
-    for end in ends:
-        total = total - _squares(end[..., None], acc, xp=xp)
-    return total
-
-
-def _squares(spectrum: Array, acc: Any, *, xp: Namespace) -> Array:
     parts = as_reals(spectrum, xp=xp)
-    return inner(parts, parts, acc, xp=xp)
+    # those that have no conjugate are at the ends of the half axis
+    single = abs(spectrum[..., :: shape[-1] // 2] if shape[-1] % 2 == 0 else spectrum[..., :1])
+    return 2 * inner(parts, parts, acc, xp=xp) - xp.sum(single * single, axis=over_image(single), dtype=acc)
 
 
 def _moments(spectrum: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Array, Array]:

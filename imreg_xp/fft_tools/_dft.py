@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 
 from .._array import Array, Namespace, complex_dtype, is_kind
+from .._providers import matmul, product
 from .._static import table
 from ._modes import entries, falling, frequency, low_frequency, moving_modes, nyquist, order_columns
 
@@ -153,7 +154,7 @@ def contract(spectrum: Array, columns: Sequence[Array], *, dtype: object = None,
     dtype = last.dtype if dtype is None else dtype
     flat = xp.reshape(spectrum, (spectrum.shape[0], math.prod(modes[:-1]), modes[-1]))
     if spectrum.dtype == last.dtype or not _real_times_complex(spectrum, last, xp=xp):
-        t = xp.astype(xp.matmul(flat, xp.astype(last, spectrum.dtype, copy=False)), dtype, copy=False)
+        t = xp.astype(matmul(flat, xp.astype(last, spectrum.dtype, copy=False), xp=xp), dtype, copy=False)
     else:
         # a real spectrum times complex columns: a quarter of the work
         parts = xp.concat([xp.real(last), xp.imag(last)], axis=-1)
@@ -197,7 +198,7 @@ def fourier_translate(
         e = _waves(n, axis == ndim - 1, offset[:, axis, None], -1, xp=xp)
         e = e if factor is None or axis else e * factor[:, None, None]
         e = xp.reshape(xp.astype(e, spectrum.dtype), (e.shape[0], *along(n=e.shape[1], axis=axis, ndim=ndim)))
-        spectrum = spectrum * e
+        spectrum = product(spectrum, e) if axis else spectrum * e
     return spectrum
 
 
