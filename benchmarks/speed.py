@@ -43,7 +43,7 @@ _WEIGHED = (("pair", 1024, "float64", 1), ("stack", 256, "float32", 1))
 def rows(quick: bool) -> list[Row]:
     """Return all rows of this part; each number of threads has a process of its own."""
     of_pairs, of_stacks = _QUICK if quick else _FULL
-    repeats, seconds = (3, 0.3) if quick else (15, 0.7)
+    repeats, seconds = (3, 0.3) if quick else (15, 0.5)
     found = []
     for size, dtype, threads in of_pairs:
         found += in_child("speed", "pairs", threads=threads, size=size, dtype=dtype, use=threads, repeats=repeats,
