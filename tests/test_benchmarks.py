@@ -139,7 +139,8 @@ def twice(transform):
 
 
 def wasteful(package, pair):
-    with mock.patch.multiple(scipy.fft, rfftn=twice(scipy.fft.rfftn), irfftn=twice(scipy.fft.irfftn)):
+    names = ("rfftn", "ihfftn", "irfftn")
+    with mock.patch.multiple(scipy.fft, **{name: twice(getattr(scipy.fft, name)) for name in names}):
         return WRAP.pair(package, pair)
 
 
