@@ -30,7 +30,7 @@ def rows(quick: bool) -> list[Row]:
     for scene in SCENES:
         levels = (0.1,) if quick else _LEVELS.get(scene, _OTHERS[:2] if scene in REAL else _OTHERS)
         cases += [{"scene": scene, "noise": noise, "size": size, "count": count} for noise in levels]
-    return at_once("accuracy", "everyone", cases, quick=quick)
+    return at_once(everyone, cases, quick=quick)
 
 
 def everyone(scene: str, noise: float, size: int, count: int) -> list[Row]:

@@ -77,14 +77,13 @@ _QUICK = (CASES[0], CASES[6], CASES[14])
 def rows(quick: bool) -> list[Row]:
     """Return all rows of this part."""
     size, counts, cases = (64, (8, 4), _QUICK) if quick else (112, (200, 80), CASES)
-    cells = [{"which": CASES.index(case), "size": size, "counts": counts} for case in cases]
-    return at_once("calibration", "everyone", cells, quick=quick)
+    return at_once(everyone, [{"case": case, "size": size, "counts": counts} for case in cases], quick=quick)
 
 
-def everyone(which: int, size: int, counts: Sequence[int]) -> list[Row]:
-    """Return the rows of all methods that report an error in one of `CASES`."""
+def everyone(case: Case, size: int, counts: Sequence[int]) -> list[Row]:
+    """Return the rows of all methods that report an error."""
     methods = ([m for m in METHODS if m.errors], REPORTING)
-    return [row for m, n in zip(methods, counts, strict=True) for row in measure(m, CASES[which], size, n)]
+    return [row for m, n in zip(methods, counts, strict=True) for row in measure(m, case, size, n)]
 
 
 def measure(methods: Sequence[Method], case: Case, size: int, count: int) -> list[Row]:

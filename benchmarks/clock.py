@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import functools
 import importlib
-import itertools
 import json
 import multiprocessing
 import os
@@ -93,20 +91,16 @@ def in_child(module: str, function: str, *, threads: int = 1, **arguments: Any) 
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def at_once(module: str, function: str, cases: list[dict[str, Any]], *, quick: bool = False) -> list[Any]:
-    """Return the rows that a function of this package gives for each case, as many cases at a time as there are cores.
+def at_once(function: Callable[..., list[Any]], cases: list[dict[str, Any]], *, quick: bool = False) -> list[Any]:
+    """Return the rows that a function of a module gives for each case, as many cases at a time as there are cores.
 
     That is for errors, which do not depend on how busy the machine is. Few and quick ones are not worth the start.
     """
     if quick:
-        return [row for case in cases for row in _rows(module, function, case)]
+        return [row for case in cases for row in function(**case)]
     with concurrent.futures.ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        found = pool.map(functools.partial(_rows, module, function), cases)
-        return list(itertools.chain.from_iterable(found))
-
-
-def _rows(module: str, function: str, case: dict[str, Any]) -> list[Any]:
-    return list(getattr(importlib.import_module(f".{module}", __package__), function)(**case))
+        running = [pool.submit(function, **case) for case in cases]
+        return [row for one in running for row in one.result()]
 
 
 def grown(call: Callable[[], Any]) -> int:

@@ -95,7 +95,7 @@ def rows(quick: bool) -> list[Row]:
     cases = [
         {"scene": scene, "noise": noise, "size": size, "count": count} for scene in SCENES for noise in (BIAS, NOISE)
     ]
-    return speed.with_times(at_once("systems", "everyone", cases, quick=quick), taken)
+    return speed.with_times(at_once(everyone, cases, quick=quick), taken)
 
 
 def everyone(scene: str, noise: float, size: int, count: int) -> list[Row]:

@@ -120,7 +120,7 @@ def rows(quick: bool) -> list[Row]:
     size, count, repeats, seconds = (64, 2, 1, 0.1) if quick else (128, 16, 9, 2.0)
     taken = in_child("turned", "times", size=size, repeats=repeats, seconds=seconds)
     cases = [{"scene": scene, "size": size, "count": count} for scene in SCENES]
-    return speed.with_times(at_once("turned", "everyone", cases, quick=quick), taken)
+    return speed.with_times(at_once(everyone, cases, quick=quick), taken)
 
 
 def everyone(scene: str, size: int, count: int) -> list[Row]:

@@ -158,6 +158,11 @@ def flagged():
     return len(compare.compared(honest, again)[1]), len(compare.compared(honest, lie)[1])
 
 
+def test_cases_at_once_give_what_they_give_one_by_one():
+    cases = [{"case": case, "size": 32, "counts": (2, 1)} for case in calibration.CASES[:2]]
+    assert clock.at_once(calibration.everyone, cases) == clock.at_once(calibration.everyone, cases, quick=True)
+
+
 def test_transforms_done_twice_are_found():
     """On a machine that others use, one run in ten is beyond what its medians can bear."""
     assert any(flagged() == (0, 1) for _ in range(5))

@@ -11,6 +11,7 @@ background do not move its maximum. With noise in both images (powers P_r, P_m p
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from .._array import Array, Namespace
 from .._providers import inverse_transform, product
@@ -46,11 +47,8 @@ def solve(
     if pair.reference.err is None:
         weights = None
         keep = unit is None or (options.errors and options.correlated)
-        values = inverse_transform(pair.cross, shape, keep=keep, xp=xp)
-        index, lag, on_border = peak_within(values, options.limits, xp=xp)
-        peak = refined(values, index, lag, unit, xp=xp)
-        peak = polished(peak, pair.cross, shape, xp=xp) if keep else peak
-        del values
+        peak, on_border = _peak(pair.cross, shape, options, unit, keep=keep, xp=xp)
+        pair = pair if keep else pair._replace(cross=None)
     else:
         weights, peak, on_border = _weighted_search(pair, options, xp=xp)
     pixels = math.prod(shape)
@@ -74,6 +72,20 @@ def solve(
         dtype=pair.moving.dtype,
         xp=xp,
     )
+
+
+def _peak(
+    cross: Array, shape: Sequence[int], options: Options, unit: Array | None = None, *, keep: bool, xp: Namespace
+) -> tuple[Peak, Array | None]:
+    """Return the maximum of C within the limits, and whether it is there at their border.
+
+    The cross-power is still to be divided by its `unit`. Unless it is to be kept, it is used up, and the maximum is as
+    good as the map.
+    """
+    values = inverse_transform(cross, shape, keep=keep, xp=xp)
+    index, lag, on_border = peak_within(values, options.limits, xp=xp)
+    peak = refined(values, index, lag, unit, xp=xp)
+    return polished(peak, cross, shape, xp=xp) if keep else peak, on_border
 
 
 def _flags(
@@ -116,16 +128,12 @@ def _weighted_search(pair: Pair, options: Options, *, xp: Namespace) -> tuple[Ar
         weights = weights_from_all_powers(rings._replace(cross=cross), gain, (p_r, p_m), xp=xp)
         return spread(weights, shape, xp.real(pair.cross).dtype, xp=xp)
 
-    values = inverse_transform(pair.cross * filtered(None, gain), shape, keep=False, xp=xp)
-    index, lag, on_border = peak_within(values, options.limits, xp=xp)
-    first = refined(values, index, lag, xp=xp)
+    first, _ = _peak(pair.cross * filtered(None, gain), shape, options, keep=False, xp=xp)
     aligned = fourier_translate(pair.cross, -first.offset, shape, xp=xp)
     cross = without_mean(radial_mean(xp.real(aligned), shape, xp=xp)[0])
     gain = _ring_gain(rings._replace(cross=cross), p_r, xp=xp)
     weights = filtered(cross, gain)
-    weighted = pair.cross * weights
-    values = inverse_transform(weighted, shape, keep=True, xp=xp)
-    return weights, polished(refined(values, index, lag, xp=xp), weighted, shape, xp=xp), on_border
+    return weights, *_peak(pair.cross * weights, shape, options, keep=True, xp=xp)
 
 
 def _ring_gain(rings: Rings, p_r: Array, *, xp: Namespace) -> Array:

@@ -25,6 +25,7 @@ class Pair(NamedTuple):
     reference: Transformed
     moving: Transformed
     cross: Array
+    """None once it is used up."""
     unit: Array | None
     """What the cross-power is still to be divided by, (batch,)."""
     shape: tuple[int, ...]

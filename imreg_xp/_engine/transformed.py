@@ -64,7 +64,7 @@ def transformed(side: Side, options: Options, reference: Transformed | None = No
         root = xp.sqrt(power if white else _power(spectrum, shape, acc, xp=xp))
         top = _sane(root / n, level_of, side.err, dtype, xp=xp)
         square = (root / top) ** 2
-        slopes = slopes / column(top, slopes, xp=xp) / column(top, slopes, xp=xp) if white else None
+        slopes = slopes / column(top * top, slopes, xp=xp) if white else None
     units = level_of / top
     # rounding errors of the pixels, and those of a transform
     dark = ((64 if precise else 8) * n * xp.finfo(dtype).eps) ** 2 * (units * units)

@@ -6,6 +6,7 @@ by a cosine and has no derivative.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -80,6 +81,7 @@ def _taylor(n: int, half: bool, orders: int) -> np.ndarray:
     return (_powers(n, half, orders) * (_multiplicity(n)[:, None] if half else 1.0))[None]
 
 
+@functools.lru_cache(maxsize=16)
 def _interpolation(n: int, orders: int, rank: int) -> tuple[np.ndarray, np.ndarray]:
     """(n, rank) and (rank, orders): factors of the Taylor coefficients at pixels 0 ... n - 1 of a 1 at pixel 0.
 
@@ -88,7 +90,6 @@ def _interpolation(n: int, orders: int, rank: int) -> tuple[np.ndarray, np.ndarr
     weight = _REACH ** np.arange(orders)
     period = np.fft.irfft(_powers(n, True, orders), n, axis=0)
     u, s, v = np.linalg.svd(period * weight, full_matrices=False)
-    rank = min(rank, n)
     return u[:, :rank], s[:rank, None] * v[:rank] / weight
 
 
