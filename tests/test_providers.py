@@ -1,4 +1,4 @@
-"""What the host does in fewer passes is what the portable version gives."""
+"""What is done in fewer passes, or without a wrapper, is what the plain version gives."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from imreg_xp._array import array_namespace
+from imreg_xp._engine._linalg import trace
 from imreg_xp._providers import as_reals, inverse_transform, largest, matmul, product, transform_less_mean
 
 
@@ -80,3 +81,10 @@ def test_largest_of_maps(backend, rng, shape):
     x = backend.asarray(maps)
     found = backend.to_numpy(largest(x, xp=array_namespace(x=x)))
     np.testing.assert_array_equal(found, maps.reshape(shape[0], -1).argmax(axis=1))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_traces(backend, rng, size):
+    matrices = rng.normal(size=(4, size, size))
+    found = backend.to_numpy(trace(backend.asarray(matrices)))
+    np.testing.assert_allclose(found, np.trace(matrices, axis1=1, axis2=2), rtol=1e-5, atol=1e-6)

@@ -13,6 +13,8 @@ from skies import cut, random_sky
 
 import imreg_xp
 from imreg_xp import subreg
+from imreg_xp._array import array_namespace
+from imreg_xp._engine.gaussian import fit_gaussian
 from imreg_xp.FITS_tools import InputError, header_shifts
 
 SHAPE = (72, 80)
@@ -117,6 +119,21 @@ def test_a_gaussian_through_the_correlation(backend, rng, method, boxsize):
     expected = np.array(SHAPE) // 2 - (peak - boxsize + gaussian_fit(box))
     found = measured(backend, ref, img, method, boxsize=boxsize)
     np.testing.assert_allclose(found, expected[::-1], atol=1e-4 if backend.has_float64 else 1e-3)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_single_precision_does_not_stop_the_fit_early(seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(20):
+        sky = random_sky(SHAPE, rng, beam=1.2)
+        ref, img = cut(sky, (0, 0), SHAPE), cut(sky, (-3.3, 2.4), SHAPE) + 0.1 * rng.normal(size=SHAPE)
+        values = correlation(ref, img, high_pass=False)
+        peak = np.unravel_index(values.argmax(), SHAPE)
+        box = values[tuple(slice(p - 12, p + 13) for p in peak)]
+        single = box.astype(np.float32)[None]
+        xp = array_namespace(box=single)
+        found = fit_gaussian(single, [np.ones((1, 25), np.float32)] * 2, xp=xp).centre[0]
+        np.testing.assert_allclose(found, gaussian_fit(box) - 12, atol=5e-4)
 
 
 def test_the_centre_of_mass_of_the_correlation(backend, rng):
