@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import importlib.metadata
 import os
 
-# before anything can import JAX
+# before anything can import JAX; what it compiles here runs once or twice
 os.environ.setdefault("JAX_ENABLE_X64", "1")
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import backends
 import hypothesis
@@ -20,6 +22,35 @@ hypothesis.settings.load_profile("imreg_xp")
 SELECTED = backends.selected()
 
 _DISTRIBUTIONS = {"strict": "array-api-strict"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--jax-cases",
+        type=int,
+        metavar="N",
+        help="Run each test on JAX, which compiles every operation for every shape, with N of its cases at most.",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the cases that `--jax-cases` does not want: the rest are spread over all."""
+    most = config.getoption("--jax-cases")
+    if most is None:
+        return
+    cases: dict[str, list[pytest.Item]] = collections.defaultdict(list)
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        if parameters.get("backend") in (backends.Backend.JAX, backends.Backend.JAX_GPU):
+            cases[item.nodeid.partition("[")[0]].append(item)
+    kept = {case for of_one in cases.values() for case in _spread(of_one, most)}
+    left_out = [item for of_one in cases.values() for item in of_one if item not in kept]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _spread(items: list[pytest.Item], most: int) -> list[pytest.Item]:
+    return [items[round(i)] for i in np.linspace(0, len(items) - 1, min(most, len(items)))]
 
 
 def pytest_report_header() -> str:
