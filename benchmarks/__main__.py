@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,10 @@ def _room(name: str) -> Any:
 def _run(part: str, quick: bool) -> dict[str, Any]:
     """Run one part, print its table and what speaks against us, and return its record."""
     room, tables = _room(part), _room("tables")
+    start = time.perf_counter()
     rows = room.rows(quick)
-    record = _room("record").new(part, rows, quick=quick, seeds=[getattr(room, "SEED", 0)])
+    seconds = time.perf_counter() - start
+    record = _room("record").new(part, rows, quick=quick, seeds=[getattr(room, "SEED", 0)], seconds=seconds)
     kinds = {"timed": [r for r in rows if "scene" not in r], "errors": [r for r in rows if "scene" in r]}
     for kind, chosen in kinds.items() if part == "documented" else [(part, rows)]:
         click.echo(f"\n{tables.as_text(chosen, tables.COLUMNS[kind])}")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 import imreg_xp
 
+from .clock import at_once
 from .peers import METHODS, Answer, answer
 from .scenes import REAL, SCENES, borrowed
 
-__all__ = ["SEED", "interpolation", "pair_bias", "rows", "small", "turning", "undersampled"]
+__all__ = ["SEED", "interpolation", "measured", "pair_bias", "rows", "small", "turning", "undersampled"]
 
 Row = dict[str, Any]
 
@@ -23,18 +25,21 @@ _BORDER = 4  # pixels that interpolation is not good for
 def rows(quick: bool) -> list[Row]:
     """Return all rows of this part."""
     few = quick
-    found = [interpolation(beam, 3 if few else 30) for beam in (0.7, 1.0, 1.5)]
-    found += [turning(beam, 2 if few else 10) for beam in (1.0, 1.5)]
-    found += [
-        small(n, noise, 20 if few else 200) for n in (16, 24, 32) for noise in ("correlated", "white")
-    ]  # fmt: skip
+    cases = [(interpolation, (beam, 3 if few else 30)) for beam in (0.7, 1.0, 1.5)]
+    cases += [(turning, (beam, 2 if few else 10)) for beam in (1.0, 1.5)]
+    cases += [(small, (n, noise, 20 if few else 200)) for n in (16, 24, 32) for noise in ("correlated", "white")]
     for scene in ("cut-outs, undersampled", *REAL):
-        found += [undersampled(scene, given, 64 if few else 128, 3 if few else 30) for given in (False, True)]
-    found += [
-        pair_bias(noise, fit_scale, *((2, 10) if few else (8, 120)))
+        cases += [(undersampled, (scene, given, 64 if few else 128, 3 if few else 30)) for given in (False, True)]
+    cases += [
+        (pair_bias, (noise, fit_scale, *((2, 10) if few else (8, 120))))
         for noise in (0.1, 0.2, 0.4) for fit_scale in (True, False)
     ]  # fmt: skip
-    return found
+    return at_once(measured, [{"what": what, "arguments": arguments} for what, arguments in cases], quick=quick)
+
+
+def measured(what: Callable[..., Row], arguments: tuple[Any, ...]) -> list[Row]:
+    """Return the row that a function of this part gives."""
+    return [what(*arguments)]
 
 
 def _row(what: str, case: str, value: float, unit: str, realisations: int) -> Row:

@@ -135,13 +135,17 @@ def page(found: dict[str, Record], folder: str) -> str:
 
 def _head(found: dict[str, Record]) -> Iterator[str]:
     yield "This page is made by `python -m benchmarks report` from the JSON files beside its plots; edit neither."
-    lines = ["| part | date | machine | Python | threads |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| part | date | machine | Python | threads | took, s |", "| --- | --- | --- | --- | --- | --- |"]
     for part, record in found.items():
         e = record["environment"]
         machine = f"{e['cpu']}, {e['cpus']} cores, {e['platform']}"
         threads = "1 and 2" if part == "speed" else "1"
-        lines.append(f"| {part} | {record['date']} | {machine} | {e['python']} | {threads} |")
+        lines.append(
+            f"| {part} | {record['date']} | {machine} | {e['python']} | {threads} | {e.get('seconds', 0):.0f} |"
+        )
+    took = sum(record["environment"].get("seconds", 0) for record in found.values())
     yield "\n".join(lines)
+    yield f"All parts together took {took / 60:.1f} minutes (`python -m benchmarks all`)."
     versions = next(iter(found.values()))["environment"]["versions"]
     yield (
         f"Versions, of the run of {next(iter(found))}: "

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,7 @@ def rows(quick: bool) -> list[Row]:
     sizes, counts, frame = (
         ((64, 128), (8, 16), 64) if quick else ((128, 256, 512, 1024, 2048), (16, 64, 256, 1024), 128)
     )
-    repeats, seconds = (2, 0.3) if quick else (5, 1.0)
+    repeats, seconds = (2, 0.3) if quick else (5, 0.5)
     settings = {"repeats": repeats, "seconds": seconds}
     pixels = [
         in_child("scaling", "times", kind="pair", size=n, frames=1, methods=[speed.FLOORS["pair"], *_PAIR], **settings)
@@ -40,15 +42,20 @@ def rows(quick: bool) -> list[Row]:
         for k in counts
     ]  # fmt: skip
     found = [*itertools.chain(*pixels), *itertools.chain(*frames)]
-    for row in found:
-        case = {k: row.pop(k) for k in ("kind", "size", "frames")}
-        if row["ms"] is not None and (row["method"] == _PAIR[0] or not quick):
-            grown = in_child("speed", "memory", dtype="float64", method=row["method"], **case)
-            row["megabytes"] = max(grown, 4096) / 1e6
+    cases = [{k: row.pop(k) for k in ("kind", "size", "frames")} | {"method": row["method"]} for row in found]
+    weighed = [row["ms"] is not None and (row["method"] == _PAIR[0] or not quick) for row in found]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each waits for a process
+        grown = pool.map(_megabytes, [case for case, is_so in zip(cases, weighed, strict=True) if is_so])
+    for row in [row for row, is_so in zip(found, weighed, strict=True) if is_so]:
+        row["megabytes"] = next(grown)
     for row in found:
         alike = [r for r in found if (r["against"], r["method"]) == (row["against"], row["method"])]
         row["slope"], row["memory_slope"] = (slope(alike, field) for field in ("ms", "megabytes"))
     return found + in_child("scaling", "worker_times", size=frame, frames=counts[-1] // 4, **settings)
+
+
+def _megabytes(case: Row) -> float:
+    return max(in_child("speed", "memory", dtype="float64", **case), 4096) / 1e6
 
 
 def slope(alike: list[Row], field: str) -> float | None:
