@@ -10,20 +10,10 @@ import numpy as np
 from ._array import Array, Namespace
 from ._static import table
 
-__all__ = [
-    "as_reals",
-    "in_library",
-    "inverse_transform",
-    "largest",
-    "matmul",
-    "product",
-    "row_blocks",
-    "transform_less_mean",
-]
+__all__ = ["as_reals", "in_library", "inverse_transform", "largest", "matmul", "product", "transform_less_mean"]
 
 _FEW = 3  # columns of a matrix
 _LARGE = 2**16  # elements that make a difference
-_BLOCK = 2**14  # elements that stay in the cache of a core
 _SMALL = 4096  # values of a map that one thread block of a GPU goes through at once
 
 
@@ -83,21 +73,9 @@ def product(a: Array, b: Array) -> Array:
 
 def as_reals(x: Array, *, xp: Namespace) -> Array:
     """Return complex numbers (..., n) as reals (..., 2 n), real and imaginary parts in turn; on the host a view."""
-    if isinstance(x, np.ndarray) and x.strides[-1] == x.itemsize:
+    if isinstance(x, np.ndarray) and x.flags.c_contiguous:
         return x.view(x.real.dtype)
     return xp.reshape(xp.stack([xp.real(x), xp.imag(x)], axis=-1), (*x.shape[:-1], -1))
-
-
-def row_blocks(x: Array) -> list[slice]:
-    """Return slices along the first image axis of arrays (batch, n, ...) that are to be summed over all axes.
-
-    On the host the cache holds what is made of a block on the way to its sums; elsewhere there is one block.
-    """
-    rows = x.shape[1]
-    if not isinstance(x, np.ndarray) or x.ndim < 3 or x.size < _LARGE:
-        return [slice(None)]
-    count = max(_BLOCK * rows // x.size, 1)
-    return [slice(start, start + count) for start in range(0, rows, count)]
 
 
 def largest(maps: Array, *, xp: Namespace) -> Array:

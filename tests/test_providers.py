@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import imreg_xp
-from imreg_xp import _providers
 from imreg_xp._array import array_namespace
 from imreg_xp._engine._linalg import trace
-from imreg_xp._providers import as_reals, inverse_transform, largest, matmul, product, row_blocks, transform_less_mean
+from imreg_xp._providers import as_reals, inverse_transform, largest, matmul, product, transform_less_mean
 
 
 @pytest.mark.parametrize("conjugate", [False, True])
@@ -75,38 +73,6 @@ def test_reals_of_complex_numbers(backend, rng):
     x = backend.asarray(z)
     found = backend.to_numpy(as_reals(x, xp=array_namespace(x=x)))
     np.testing.assert_allclose(found, np.stack([z.real, z.imag], axis=-1).reshape(2, 3, 8), rtol=1e-6)
-
-
-_SHAPES = [(2, 70000), (1, 70001, 2), (3, 7, 8), (2, 300, 400), (1, 2, 100000), (1, 40, 50, 60)]
-
-
-@pytest.mark.parametrize("shape", _SHAPES)
-def test_blocks_of_rows_are_all_rows(shape):
-    x = np.arange(np.prod(shape)).reshape(shape)
-    blocks = [x[:, rows] for rows in row_blocks(x)]
-    np.testing.assert_array_equal(np.concatenate(blocks, axis=1), x)
-    assert (len(blocks) > 1) == (len(shape) > 2 and x.size > 2**16)
-    if shape == (2, 300, 400):
-        assert max(block.size for block in blocks) <= 2**14
-
-
-def test_blocks_of_rows_are_for_the_host(backend):
-    if backend.library != "numpy":
-        assert row_blocks(backend.asarray(np.zeros((1, 300, 400)))) == [slice(None)]
-
-
-@pytest.mark.parametrize("noise", ["white", "correlated"])
-@pytest.mark.parametrize("shape", [(2, 23, 30), (1, 9, 10, 11)])
-@pytest.mark.parametrize("given", [{}, {"reference_err": 0.1}])
-def test_errors_summed_by_blocks(rng, monkeypatch, shape, noise, given):
-    reference = rng.normal(size=shape)
-    moving = np.roll(reference, 1, axis=1) + 0.1 * rng.normal(size=shape)
-    options = {"boundary": "wrap", "noise": noise, "ndim": len(shape) - 1, **given}
-    whole = imreg_xp.register(reference, moving, **options)
-    monkeypatch.setattr(_providers, "_LARGE", 1)
-    monkeypatch.setattr(_providers, "_BLOCK", 100)
-    for found, expected in zip(imreg_xp.register(reference, moving, **options), whole, strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-15)
 
 
 @pytest.mark.parametrize("shape", [(3, 40), (2, 6, 7), (2, 80, 90)])

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .._array import Array, Namespace
-from .._providers import product, row_blocks
-from ..fft_tools._dft import contract, dft_basis, slopes_and_bends, translation
+from ..fft_tools._dft import contract, dft_basis, fourier_translate, slopes_and_bends
 from ..fft_tools._modes import mode_sums, moment_columns
 from ._linalg import inverse, trace
 from .problem import Options, column
@@ -88,15 +87,10 @@ def _empirical(pair: Pair, offset: Array, weights: Array | None, *, xp: Namespac
     It holds for noise of any spectrum in either image: |R|^2 |M|^2 - Re(X e)^2 = Im(X e)^2.
     """
     factor = None if pair.unit is None else 1 / pair.unit
-    first, *rest = translation(pair.cross, -offset, pair.shape, factor=factor, xp=xp)
-    along_rows, *columns = moment_columns(pair.shape, offset, xp=xp)
-    total = 0.0
-    for rows in row_blocks(pair.cross):
-        aligned = pair.cross[:, rows, ...] * first[:, rows, ...]
-        aligned = functools.reduce(product, rest, aligned)
-        odd = xp.imag(aligned) if weights is None else xp.imag(aligned) * weights[:, rows, ...]
-        total = total + contract(odd * odd, [along_rows[:, rows, ...], *columns], xp=xp)
-    return 2 * slopes_and_bends(total, xp=xp)[1]
+    aligned = xp.imag(fourier_translate(pair.cross, -offset, pair.shape, factor=factor, xp=xp))
+    if weights is not None:
+        aligned = aligned * weights
+    return 2 * _moments(aligned * aligned, pair.shape, xp=xp)
 
 
 def _known_white(pair: Pair, weights: Array | None, p_r: Array, p_m: Array, *, xp: Namespace) -> Array:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype
-from .._providers import as_reals, product, row_blocks, transform_less_mean
+from .._providers import as_reals, product, transform_less_mean
 from ..fft_tools._dft import contract, derivative, slopes_and_bends
 from ..fft_tools._modes import moment_columns
 from .problem import Norm, Options, Side, column, inner, over_image
@@ -107,9 +107,6 @@ def _power(spectrum: Array, shape: Sequence[int], acc: Any, *, xp: Namespace) ->
 
 def _moments(spectrum: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Array, Array]:
     """Return the sums of the power over all modes, and of the power times (2 pi nu)(2 pi nu)^T."""
-    first, *rest = moment_columns(shape, xp.real(spectrum), parts=True, xp=xp)
-    sums = 0.0
-    for rows in row_blocks(spectrum):
-        parts = as_reals(spectrum[:, rows, ...], xp=xp)
-        sums = sums + contract(parts * parts, [first[:, rows, ...], *rest], xp=xp)
+    parts = as_reals(spectrum, xp=xp)
+    sums = contract(parts * parts, moment_columns(shape, parts, parts=True, xp=xp), xp=xp)
     return derivative(sums), slopes_and_bends(sums, xp=xp)[1]

@@ -33,7 +33,6 @@ __all__ = [
     "slopes_and_bends",
     "taylor_sums",
     "translate_real_part",
-    "translation",
     "turns",
 ]
 
@@ -194,23 +193,13 @@ def fourier_translate(
     factor
         What else to multiply by, (batch,).
     """
-    first, *rest = translation(spectrum, offset, shape, factor=factor, xp=xp)
-    spectrum = spectrum * first
-    for e in rest:
-        spectrum = product(spectrum, e)
-    return spectrum
-
-
-def translation(
-    spectrum: Array, offset: Array, shape: Sequence[int], *, factor: Array | None = None, xp: Namespace
-) -> list[Array]:
-    """Return what `fourier_translate` multiplies by, laid along each axis, (batch or 1, ..., n, ...)."""
-    ndim, waves = len(shape), []
+    ndim = len(shape)
     for axis, n in enumerate(shape):
         e = _waves(n, axis == ndim - 1, offset[:, axis, None], -1, xp=xp)
         e = e if factor is None or axis else e * factor[:, None, None]
-        waves.append(xp.reshape(xp.astype(e, spectrum.dtype), (e.shape[0], *along(n=e.shape[1], axis=axis, ndim=ndim))))
-    return waves
+        e = xp.reshape(xp.astype(e, spectrum.dtype), (e.shape[0], *along(n=e.shape[1], axis=axis, ndim=ndim)))
+        spectrum = product(spectrum, e) if axis else spectrum * e
+    return spectrum
 
 
 def translate_real_part(spectrum: Array, offset: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
