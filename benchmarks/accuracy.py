@@ -25,7 +25,7 @@ _OTHERS = (0.01, 0.1, 0.3)
 
 def rows(quick: bool) -> list[Row]:
     """Return all rows of this part."""
-    size, count = (64, 4) if quick else (128, 60)
+    size, count = (64, 4) if quick else (128, 40)
     cases = []
     for scene in SCENES:
         levels = (0.1,) if quick else _LEVELS.get(scene, _OTHERS[:2] if scene in REAL else _OTHERS)

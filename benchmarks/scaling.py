@@ -28,7 +28,7 @@ _WORKERS = "imreg_xp, overlap, dask"
 def rows(quick: bool) -> list[Row]:
     """Return all rows of this part."""
     sizes, counts, frame = (
-        ((64, 128), (8, 16), 64) if quick else ((128, 256, 512, 1024, 2048), (16, 64, 256, 1024), 128)
+        ((64, 128), (8, 16), 64) if quick else ((128, 256, 512, 1024, 2048), (16, 64, 256, 512), 128)
     )
     repeats, seconds = (2, 0.3) if quick else (5, 0.5)
     settings = {"repeats": repeats, "seconds": seconds}
@@ -51,7 +51,7 @@ def rows(quick: bool) -> list[Row]:
     for row in found:
         alike = [r for r in found if (r["against"], r["method"]) == (row["against"], row["method"])]
         row["slope"], row["memory_slope"] = (slope(alike, field) for field in ("ms", "megabytes"))
-    return found + in_child("scaling", "worker_times", size=frame, frames=counts[-1] // 4, **settings)
+    return found + in_child("scaling", "worker_times", size=frame, frames=counts[-2], **settings)
 
 
 def _megabytes(case: Row) -> float:

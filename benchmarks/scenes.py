@@ -154,9 +154,14 @@ STARS = {"stars": stars}
 
 def periodic_pair(size: int, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     """Return two noisy views of a periodic sky, for what takes the same time whatever it sees."""
+    first, second = _periodic_views(size)
+    return first.astype(dtype), second.astype(dtype)
+
+
+@functools.lru_cache(maxsize=2)
+def _periodic_views(size: int) -> list[np.ndarray]:
     skies = borrowed("skies")
     rng = np.random.default_rng(0)
     sky = skies.random_sky((size, size), rng)
     views = [skies.cut(sky, origin, (size, size)) for origin in ((0, 0), (0.03 * size, -0.041 * size))]
-    first, second = ((view + 0.1 * rng.normal(size=view.shape)).astype(dtype) for view in views)
-    return first, second
+    return [view + 0.1 * rng.normal(size=view.shape) for view in views]

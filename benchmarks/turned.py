@@ -117,7 +117,7 @@ SCENES: dict[str, tuple[float, float, Callable[..., Drawn | None]]] = {
 
 def rows(quick: bool) -> list[Row]:
     """Return all rows of this part."""
-    size, count, repeats, seconds = (64, 2, 1, 0.1) if quick else (128, 16, 9, 2.0)
+    size, count, repeats, seconds = (64, 2, 1, 0.1) if quick else (128, 12, 9, 1.0)
     taken = in_child("turned", "times", size=size, repeats=repeats, seconds=seconds)
     cases = [{"scene": scene, "size": size, "count": count} for scene in SCENES]
     return speed.with_times(at_once(everyone, cases, quick=quick), taken)

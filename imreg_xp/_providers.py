@@ -14,6 +14,7 @@ __all__ = ["as_reals", "in_library", "inverse_transform", "largest", "matmul", "
 
 _FEW = 3  # columns of a matrix
 _LARGE = 2**16  # elements that make a difference
+_BEYOND_CACHE = 2**18  # elements of one image that do not stay in the cache of a core
 _SMALL = 4096  # values of a map that one thread block of a GPU goes through at once
 
 
@@ -41,14 +42,16 @@ def transform_less_mean(x: Array, mean: Array | None, *, conjugate: bool, xp: Na
 def inverse_transform(spectrum: Array, shape: Sequence[int], *, keep: bool, xp: Namespace) -> Array:
     """Return N times the `irfftn` of spectra (batch, modes...).
 
-    Unless the spectrum is to be kept, the host transforms all axes but the last of large ones in its memory: the
-    temporary array that this spares is the largest of all.
+    The host transforms all axes but the last of large ones in place, which spares a temporary array; of those to
+    be kept it does so with a copy if they are beyond its cache: strided passes over two arrays miss it twice as often.
     """
     axes = tuple(range(1, spectrum.ndim))
     on_host = isinstance(spectrum, np.ndarray) and hasattr(xp.fft, "ihfftn")
-    if keep or len(axes) == 1 or not on_host or spectrum.size < _LARGE // 4:
+    least = _BEYOND_CACHE * spectrum.shape[0] if keep else _LARGE // 4
+    if len(axes) == 1 or not on_host or spectrum.size < least:
         return xp.fft.irfftn(spectrum, s=tuple(shape), axes=axes, norm="forward")
-    half = xp.fft.ifftn(spectrum, axes=axes[:-1], norm="forward", overwrite_x=True)
+    half = spectrum.copy() if keep else spectrum
+    half = xp.fft.ifftn(half, axes=axes[:-1], norm="forward", overwrite_x=True)
     return xp.fft.irfft(half, shape[-1], axis=-1, norm="forward")
 
 

@@ -38,7 +38,7 @@ def test_transform_with_other_ffts(rng):
 
 
 @pytest.mark.parametrize("keep", [True, False])
-@pytest.mark.parametrize("shape", [(2, 17), (3, 8, 9), (1, 200, 210), (1, 220, 201), (2, 40, 25, 26)])
+@pytest.mark.parametrize("shape", [(2, 17), (3, 8, 9), (1, 200, 210), (1, 220, 201), (1, 703, 760), (2, 40, 25, 26)])
 def test_inverse_transform(backend, rng, shape, keep):
     images = rng.normal(size=shape)
     spectrum = np.fft.rfftn(images, axes=tuple(range(1, len(shape))))
