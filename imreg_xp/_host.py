@@ -44,6 +44,8 @@ def _zeros_like(x: Any, *, dtype: Any = None) -> Any:
 
 
 def _flip(x: Any, *, axis: _Axis = None) -> Any:
+    if axis == -1:
+        return x[..., ::-1]
     axes: Sequence[int] = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
     turned = [slice(None)] * x.ndim
     for a in axes:

@@ -10,7 +10,16 @@ import numpy as np
 from ._array import Array, Namespace
 from ._static import table
 
-__all__ = ["as_reals", "in_library", "inverse_transform", "largest", "matmul", "product", "transform_less_mean"]
+__all__ = [
+    "as_reals",
+    "in_library",
+    "inner",
+    "inverse_transform",
+    "largest",
+    "matmul",
+    "product",
+    "transform_less_mean",
+]
 
 _FEW = 3  # columns of a matrix
 _LARGE = 2**16  # elements that make a difference
@@ -79,6 +88,18 @@ def as_reals(x: Array, *, xp: Namespace) -> Array:
     if isinstance(x, np.ndarray) and x.flags.c_contiguous:
         return x.view(x.real.dtype)
     return xp.reshape(xp.stack([xp.real(x), xp.imag(x)], axis=-1), (*x.shape[:-1], -1))
+
+
+def inner(a: Array, b: Array, acc: Any, *, xp: Namespace) -> Array:
+    """Return sum_x a b, (batch,): row sums in the dtype of the images, their sum in `acc`.
+
+    On the host it is one product per image where that is precise enough.
+    """
+    if isinstance(a, np.ndarray) and a.dtype == b.dtype == acc and a.shape == b.shape:
+        batch = a.shape[0]
+        return np.matmul(a.reshape(batch, 1, -1), b.reshape(batch, -1, 1))[:, 0, 0]
+    rows = xp.matmul(a[..., None, :], b[..., :, None])[..., 0, 0]
+    return xp.sum(rows, axis=tuple(range(1, rows.ndim)), dtype=acc) if rows.ndim > 1 else xp.astype(rows, acc)
 
 
 def largest(maps: Array, *, xp: Namespace) -> Array:

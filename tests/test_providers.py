@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imreg_xp._array import array_namespace
+from imreg_xp._array import accumulator_dtype, array_namespace
 from imreg_xp._engine._linalg import trace
-from imreg_xp._providers import as_reals, inverse_transform, largest, matmul, product, transform_less_mean
+from imreg_xp._providers import as_reals, inner, inverse_transform, largest, matmul, product, transform_less_mean
 
 
 @pytest.mark.parametrize("conjugate", [False, True])
@@ -73,6 +73,22 @@ def test_reals_of_complex_numbers(backend, rng):
     x = backend.asarray(z)
     found = backend.to_numpy(as_reals(x, xp=array_namespace(x=x)))
     np.testing.assert_allclose(found, np.stack([z.real, z.imag], axis=-1).reshape(2, 3, 8), rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3, 40), (2, 6, 7), (1, 300, 400), (2, 3, 4, 5)])
+@pytest.mark.parametrize("narrow", [False, True])
+def test_inner_products(backend, rng, shape, narrow):
+    a, b = rng.normal(size=(2, *shape)).astype(np.float32 if narrow else float)
+    x, y = backend.asarray(a), backend.asarray(b)
+    xp = array_namespace(x=x)
+    acc = accumulator_dtype(x, xp=xp)
+    single = narrow or not backend.has_float64
+    for first, second in ((x, y), (x[..., 1:], y[..., 1:]), (x[:1, ...], y)):
+        found = inner(first, second, acc, xp=xp)
+        assert found.dtype == acc
+        u, v = (backend.to_numpy(z).astype(float) for z in (first, second))
+        expected = np.sum(u * v, axis=tuple(range(1, len(shape))))
+        np.testing.assert_allclose(backend.to_numpy(found), expected, rtol=0, atol=(1e-4 if single else 1e-12) * 30)
 
 
 @pytest.mark.parametrize("shape", [(3, 40), (2, 6, 7), (2, 80, 90)])

@@ -67,9 +67,10 @@ def ascent(slope: Array, bend: Array, *, xp: Namespace) -> Array:
     """
     if slope.shape[-1] != 2:
         return xp.matmul(inverse(-bend, xp=xp), slope[..., None])[..., 0]
-    adjugate = table(_signs, dtype=bend.dtype, like=bend, xp=xp) * xp.flip(bend, axis=(-2, -1))
-    determinant = bend[:, 0, 1:] * bend[:, 1, :1] - bend[:, 0, :1] * bend[:, 1, 1:]
-    step = xp.matmul(adjugate, slope[..., None])[..., 0]
+    entries = xp.reshape(bend, (-1, 4))
+    diagonal, off = entries[:, ::3], entries[:, 1:2]
+    determinant = diagonal[:, :1] * diagonal[:, 1:] - off * off
+    step = off * xp.flip(slope, axis=-1) - xp.flip(diagonal, axis=-1) * slope
     return step / xp.where(determinant != 0, determinant, math.nan)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype
+from .._providers import inner
 
 __all__ = [
     "Norm",
@@ -80,12 +81,6 @@ def less_mean(image: Array, valid: Array | None, *, xp: Namespace) -> tuple[Arra
     count = xp.sum(xp.astype(valid, image.dtype), axis=axes, keepdims=True)
     mean = xp.sum(xp.where(valid, image, 0.0), axis=axes, keepdims=True) / xp.maximum(count, 1.0)
     return xp.where(valid, image - mean, 0.0), mean
-
-
-def inner(a: Array, b: Array, acc: Any, *, xp: Namespace) -> Array:
-    """Return sum_x a b, (batch,): row sums in the dtype of the images, their sum in `acc`."""
-    rows = xp.matmul(a[..., None, :], b[..., :, None])[..., 0, 0]
-    return xp.sum(rows, axis=tuple(range(1, rows.ndim)), dtype=acc) if rows.ndim > 1 else xp.astype(rows, acc)
 
 
 def normalised(

@@ -152,8 +152,12 @@ def contract(spectrum: Array, columns: Sequence[Array], *, dtype: object = None,
     modes = spectrum.shape[1:]
     last = columns[-1]
     dtype = last.dtype if dtype is None else dtype
-    flat = xp.reshape(spectrum, (spectrum.shape[0], math.prod(modes[:-1]), modes[-1]))
-    if spectrum.dtype == last.dtype or not _real_times_complex(spectrum, last, xp=xp):
+    flat = spectrum
+    if len(modes) != 2:
+        flat = xp.reshape(spectrum, (spectrum.shape[0], math.prod(modes[:-1]), modes[-1]))
+    if spectrum.dtype == last.dtype == dtype:
+        t = matmul(flat, last, xp=xp)
+    elif spectrum.dtype == last.dtype or not _real_times_complex(spectrum, last, xp=xp):
         t = xp.astype(matmul(flat, xp.astype(last, spectrum.dtype, copy=False), xp=xp), dtype, copy=False)
     else:
         # a real spectrum times complex columns: a quarter of the work
