@@ -35,8 +35,8 @@ def rows(quick: bool) -> list[Row]:
     """Return all rows of this part."""
     if quick:
         return [row for count in (5, 20) for row in cell("periodic", 1.0, count, 2, size=32)]
-    cases = [("periodic", 1.0, n, 500 // n) for n in (5, 10, 30, 100)]
-    cases += [("periodic", 0.5, n, 300 // n) for n in (10, 100)]
+    cases = [("periodic", 1.0, n, 400 // n) for n in (5, 10, 30, 100)]
+    cases += [("periodic", 0.5, n, 200 // n) for n in (10, 100)]
     cases += [("cut-outs", 1.0, n, 100 // n) for n in (10, 100)]
     return [row for case in cases for row in cell(*case)]
 

@@ -175,7 +175,7 @@ def _speed(record: Record) -> Iterator[str]:
         yield f"Pairs of {size}², ms (x FFTs):"
         yield pivot([r for r in pairs if r["size"] == size], "method", _threads, cell)
     for frames, size in dict.fromkeys((r["frames"], r["size"]) for r in stacks):
-        yield f"A stack of {frames} × {size}², ms (x FFTs); methods without stacks are looped, timed on 20 frames:"
+        yield f"A stack of {frames} × {size}², ms (x FFTs); methods without stacks are looped, timed on a few frames:"
         yield pivot([r for r in stacks if (r["frames"], r["size"]) == (frames, size)], "method", _threads, cell)
     weighed = [r for r in record["rows"] if r["images"] is not None]
     if weighed:

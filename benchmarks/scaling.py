@@ -27,7 +27,7 @@ _WORKERS = "imreg_xp, overlap, dask"
 
 def rows(quick: bool) -> list[Row]:
     """Return all rows of this part."""
-    sizes, counts, frame = ((64, 128), (8, 16), 64) if quick else ((128, 256, 512, 1024, 2048), (16, 64, 256, 512), 128)
+    sizes, counts, frame = ((64, 128), (8, 16), 64) if quick else ((128, 256, 512, 1024, 2048), (16, 64, 256), 128)
     repeats, seconds = (2, 0.3) if quick else (5, 0.5)
     settings = {"repeats": repeats, "seconds": seconds}
     pixels = [
