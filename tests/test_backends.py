@@ -111,12 +111,19 @@ def test_selection_that_makes_no_sense(monkeypatch, names, problem):
         backends.selected()
 
 
-def _collect(tmp_path: Path, names: str, *, without: str = "") -> subprocess.CompletedProcess[str]:
-    """Collect one test on the backends `names` in a new interpreter that cannot import `without`."""
+_ONE = "def test_one(backend):\n    pass\n"
+_FIVE = "import pytest\n\n@pytest.mark.parametrize('n', range(5))\ndef test_one(backend, n):\n    pass\n"
+
+
+def _collect(
+    tmp_path: Path, names: str, *options: str, without: str = "", source: str = _ONE
+) -> subprocess.CompletedProcess[str]:
+    """Collect a test on the backends `names` in a new interpreter that cannot import `without`."""
     for name in ("backends.py", "conftest.py"):
         (tmp_path / name).write_text((TESTS / name).read_text(encoding="utf-8"), encoding="utf-8")
-    (tmp_path / "test_one.py").write_text("def test_one(backend):\n    pass\n", encoding="utf-8")
-    code = f"import sys, pytest; sys.modules[{without!r}] = None; sys.exit(pytest.main(['-q', '--collect-only']))"
+    (tmp_path / "test_one.py").write_text(source, encoding="utf-8")
+    arguments = ["-q", "--collect-only", *options]
+    code = f"import sys, pytest; sys.modules[{without!r}] = None; sys.exit(pytest.main({arguments}))"
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -140,6 +147,14 @@ def test_collection_fails_on_a_backend_that_is_missing(tmp_path):
     done = _collect(tmp_path, "numpy,jax", without="jax")
     assert done.returncode not in (0, 5), done.stdout
     assert "names the backend 'jax', but: cannot be imported" in done.stdout + done.stderr
+
+
+def test_few_cases_on_jax(tmp_path):
+    pytest.importorskip("jax")
+    done = _collect(tmp_path, "numpy,jax", "--jax-cases", "2", source=_FIVE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = [line.partition("::")[2] for line in done.stdout.splitlines() if "::" in line]
+    assert found == [*(f"test_one[numpy-{n}]" for n in range(5)), "test_one[jax-0]", "test_one[jax-4]"]
 
 
 @pytest.mark.parametrize("name", ["cupy", "torch:cuda", "jax:gpu"])

@@ -104,6 +104,7 @@ def calibrated(method):
     return claims.doubts(record.new("calibration", rows, quick=False, seeds=[calibration.SEED]))
 
 
+@pytest.mark.slow
 def test_errors_that_are_too_large_by_30_percent_are_found():
     assert calibrated(OVERLAP) == []
     found = calibrated(changed(OVERLAP, lambda a: a._replace(error=1.3 * a.error)))
@@ -181,6 +182,7 @@ def test_a_peer_that_wins_is_named():
     assert found == ["smooth of image-registration is faster than ours: by 2.00 (64²)"]
 
 
+@pytest.mark.slow
 def test_turns_that_are_off_and_errors_that_are_too_small_are_found():
     honest = turned.METHODS[0]
     lies = {

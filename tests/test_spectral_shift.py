@@ -134,6 +134,7 @@ def test_redshifts_are_looked_for_in_their_range(rng):
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wave", [LOG, LINEAR], ids=["log", "linear"])
 @pytest.mark.parametrize("snr", [3, 10, 30])
 def test_errors_are_the_scatter(wave, snr):
@@ -157,6 +158,7 @@ def test_errors_are_the_scatter(wave, snr):
         assert np.nanmedian(found.td_err) / scatter > 1.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wave", "options"),
     [

@@ -496,6 +496,7 @@ def wait_for_rows(run, table, before=0):
         time.sleep(0.002)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_nothing_is_lost_or_doubled(many, tmp_path):
     whole, table = tmp_path / "whole.ecsv", tmp_path / "t.ecsv"
     out = [tmp_path / name for name in ("whole", "out")]

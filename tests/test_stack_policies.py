@@ -61,6 +61,7 @@ def test_chunks_do_not_matter(rng, policy, chunk):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("boundary", ["overlap", "wrap"])
 @pytest.mark.parametrize("policy", ["first", "mean", "joint"])
 @pytest.mark.parametrize("kind", ["number", "per frame"])

@@ -187,6 +187,7 @@ def test_a_motion_after_another_is_one_with_the_errors_of_the_second():
     assert (rigid.covariance[3] == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["rigid", "similarity"])
 @pytest.mark.parametrize("flip", [False, True])
 def test_on_other_grids_the_correction_is_that_of_the_moving_image(tmp_path, model, flip):
