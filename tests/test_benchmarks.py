@@ -112,6 +112,7 @@ def test_errors_that_are_too_large_by_30_percent_are_found():
     assert "the rms of the pulls is 0.7" in found[0]
 
 
+@pytest.mark.slow
 def test_errors_that_are_too_small_are_found():
     assert "pulls" in calibrated(changed(OVERLAP, lambda a: a._replace(error=a.error / 1.3)))[0]
 
@@ -121,6 +122,7 @@ def measured(method):
     return claims.doubts(record.new("accuracy", rows, quick=False, seeds=[accuracy.SEED])), rows[0]
 
 
+@pytest.mark.slow
 def test_a_bias_of_a_fiftieth_of_a_pixel_is_found():
     doubts, honest = measured(OVERLAP)
     assert doubts == []

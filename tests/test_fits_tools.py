@@ -330,6 +330,7 @@ def test_other_grid_is_reprojected_and_the_corrected_header_agrees(tmp_path, sli
     assert np.isnan(difference).mean() < 0.05
 
 
+@pytest.mark.slow
 def test_reprojected_errors_are_honest(tmp_path):
     header, other = sky_header(), sky_header(rotation=20.0)
     there = pixel_map(*comparable(wcs_of(other), wcs_of(header)))

@@ -41,6 +41,7 @@ def claimed(result):
     return np.array([*result.shift_err, result.angle_err, result.magnification_err])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("angle", [0.0, 25.0, -80.0, 179.5])
 @pytest.mark.parametrize(("model", "magnification"), [("rigid", 1.0), ("similarity", 0.7), ("similarity", 1.5)])
 def test_any_angle_is_found_to_its_error(model, magnification, angle):

@@ -66,6 +66,7 @@ def test_the_mean_beats_the_first_frame_where_noise_is_high():
     assert np.mean(errors["mean"]) < 0.95 * np.mean(errors["first"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("boundary", ["overlap", "wrap"])
 def test_errors_on_the_mean_are_those_of_a_frame_against_the_others(boundary):
     pulls = []

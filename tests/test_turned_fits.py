@@ -153,6 +153,7 @@ def test_position_angles_change_as_the_headers_say(tmp_path, form, dec):
     assert got.sky.angle_err == pytest.approx(float(got.registration.angle_err), rel=0.05)
 
 
+@pytest.mark.slow
 def test_errors_on_the_sky_are_those_of_draws_near_the_pole():
     wcs = wcs_of(sky_header(dec=89.9))
     rng = np.random.default_rng(2)
