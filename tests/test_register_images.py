@@ -137,6 +137,22 @@ def test_errors_of_spectra_are_the_scatter(rng, real):
     assert 0.87 < np.sqrt(np.mean(np.square(pulls))) < 1.13
 
 
+def test_the_correlation_of_spectra_is_largest_to_rounding(rng):
+    """With so much noise that the peak is lopsided, and a step of Newton's method too few shows."""
+    nu = [np.fft.fftfreq(n) for n in (41, 37)]
+    low = np.exp(-40 * np.add.outer(nu[0] ** 2, nu[1] ** 2))
+    for _ in range(10):
+        first, second = (
+            np.fft.fft2(rng.normal(size=(41, 37)) + 1j * rng.normal(size=(41, 37))) * low for _ in range(2)
+        )
+        shift = np.array(dftregistration(first, first + 3 * second, usfac=100, zeromean=False)[2:])
+        cross = np.conj(first) * (first + 3 * second)
+        turned = cross * np.exp(-2j * np.pi * np.add.outer(nu[0] * shift[0], nu[1] * shift[1]))
+        slopes = [np.sum(2j * np.pi * a * turned) for a in (nu[0][:, None], nu[1])]
+        gradient = np.array([(np.conj(turned.sum()) * slope).real for slope in slopes])
+        np.testing.assert_allclose(gradient / abs(turned.sum()) ** 2, 0, atol=1e-12)
+
+
 def test_real_images_have_one_answer_both_ways(rng):
     first, second = scene((33, 36), (3.3, -2.7), rng, noise=0.1)
     dx, dy = register_images(first, second, usfac=2)

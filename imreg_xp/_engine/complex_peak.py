@@ -18,8 +18,8 @@ from .series import derivatives_at, on_fine_grid, series_at
 
 __all__ = ["aligned_to", "complex_peak", "offset_covariance", "square"]
 
-_FINE = 24  # samples per pixel of the local grid
-_STEPS = 2  # of Newton's method
+_FINE = 16  # samples per pixel of the local grid
+_STEPS = 3  # of Newton's method
 
 
 def complex_peak(cross: Array, limits: Sequence[float], *, refine: bool, xp: Namespace) -> tuple[Array, Array]:
@@ -30,7 +30,7 @@ def complex_peak(cross: Array, limits: Sequence[float], *, refine: bool, xp: Nam
     if not refine:
         return lag, derivative(series)
     best = argmax(square(on_fine_grid(series, _FINE, xp=xp), xp=xp), xp=xp)
-    x = xp.astype(best, lag.dtype) / _FINE - 0.75
+    x = (xp.astype(best, lag.dtype) - _FINE) / _FINE
     for _ in range(_STEPS):
         here = derivatives_at(series, x, xp=xp)
         step = _newton_step(here, xp=xp)

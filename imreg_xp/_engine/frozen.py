@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from .._array import Array, Namespace
+from .._providers import inner
 from ..fft_tools._dft import fourier_translate
 from .extend import Field, sample, single
-from .problem import Options, inner, over_image
+from .problem import Options, over_image
 
 __all__ = ["Frozen", "Level", "Weighed", "attenuated", "gain_and_background", "lightened", "model"]
 

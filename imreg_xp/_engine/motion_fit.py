@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from .._array import Array, Namespace, device_of
 from .._fft_length import fast_length
+from .._providers import inner
 from ..fft_tools._dft import along, rfft
 from ..fft_tools.splines import coefficients, spline_at
 from ._linalg import inverse, symmetric
@@ -15,7 +16,7 @@ from .frozen import gain_and_background
 from .motion import Motion, centre_of, places
 from .motion_score import MotionScore, Scene, motion_score, motion_step, moved_by, products
 from .noise import direct, mixed, pairs_of, plausible, scatter_of
-from .problem import Norm, Options, Side, column, inner, over_image, precision
+from .problem import Norm, Options, Side, column, over_image, precision
 from .result import SimilarityRegistration, Status, finish_similarity
 from .spectrum import Rings, attenuation, ml_weights, spread, step_length
 from .warp import inside, nearest

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype
-from .._providers import inner
 
 __all__ = [
     "Norm",
     "Options",
     "Side",
     "column",
-    "inner",
     "less_mean",
     "normalised",
     "over_image",

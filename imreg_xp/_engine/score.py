@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .._array import Array, Namespace
+from .._providers import inner
 from ..fft_tools._dft import contract, rfft, slopes_and_bends, taylor_sums
 from ..fft_tools._modes import taylor_columns
 from ._linalg import inverse, symmetric
 from .extend import single, slopes_of
 from .frozen import Frozen, Level, gain_and_background, lightened, model
-from .problem import Options, column, inner, over_image
+from .problem import Options, column, over_image
 
 __all__ = ["Score", "after_step", "orthogonal_slopes", "root", "score", "shares_of", "without"]
 

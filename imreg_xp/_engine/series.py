@@ -34,7 +34,7 @@ def series_at(cross: Array, lag: Array, *, xp: Namespace) -> Array:
 
 
 def on_fine_grid(series: Array, fine: int, *, xp: Namespace) -> Array:
-    """Return the values up to 3/4 pixel from the lag, `fine` to the pixel, a multiple of 4."""
+    """Return the values up to a pixel from the lag, `fine` to the pixel."""
     return contract(series, [table(_grid, fine, dtype=series.dtype, like=series, xp=xp)] * (series.ndim - 1), xp=xp)
 
 
@@ -55,8 +55,7 @@ def _powers_of_modes(n: int) -> np.ndarray:
 
 def _grid(fine: int) -> np.ndarray:
     """(1, orders, points): what sums a series on a grid of `fine` points per pixel."""
-    reach = 3 * fine // 4
-    return (np.arange(-reach, reach + 1) / fine)[None, None, :] ** np.arange(_ORDERS)[None, :, None]
+    return (np.arange(-fine, fine + 1) / fine)[None, None, :] ** np.arange(_ORDERS)[None, :, None]
 
 
 def _falling(orders: int, part: int) -> np.ndarray:

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype
-from .._providers import as_reals, product, transform_less_mean
+from .._providers import as_reals, inner, product, transform_less_mean
 from ..fft_tools._dft import contract, derivative, slopes_and_bends
 from ..fft_tools._modes import moment_columns
-from .problem import Norm, Options, Side, column, inner, over_image
+from .problem import Norm, Options, Side, column, over_image
 
 __all__ = ["Transformed", "transformed"]
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 
 from .._array import Array, Namespace, device_of
-from .problem import Side, column, inner, over_image, precision
+from .._providers import inner
+from .problem import Side, column, over_image, precision
 from .spectrum import Rings, power, radial_mean, sampled_spectrum
 
 __all__ = ["combined", "rings_of", "totals"]
