@@ -400,6 +400,36 @@ def test_the_command_line_runs_every_part(records, tmp_path, monkeypatch):
     result = CliRunner().invoke(command, ["speed", "--quick", "--json", str(tmp_path / "speed.json")])
     assert result.exit_code == 0
     assert record.read(tmp_path / "speed.json")["rows"] == records["speed"]["rows"]
+    assert record.read(tmp_path / "speed.json")["environment"]["seconds"] >= 0
+
+
+def test_every_case_of_speed_is_run(monkeypatch):
+    asked = []
+
+    def child(module, function, *, threads, sizes, counts, dtype, use, **rest):
+        assert threads == use
+        asked.extend([(n, dtype, use) for n in sizes] + [(k, n, dtype, use) for k, n in counts])
+        return []
+
+    monkeypatch.setattr(speed, "in_child", child)
+    speed.rows(quick=False)
+    assert sorted(map(str, asked)) == sorted(map(str, [*speed._FULL[0], *speed._FULL[1]]))
+
+
+def test_memory_is_that_of_its_own_row(monkeypatch):
+    def child(module, function, **case):
+        if function == "memory":
+            return 1e6 * case["size"] * case["frames"]
+        if function == "worker_times":
+            return []
+        what = {"against": case["kind"], "value": case["size"] * case["frames"], "megabytes": None}
+        methods = scaling._PAIR if case["kind"] == "pair" else scaling._STACK
+        one = {k: case[k] for k in ("kind", "size", "frames")}
+        return [{**what, **one, "method": m, "ms": None if m == methods[1] else 1.0, "note": ""} for m in methods]
+
+    monkeypatch.setattr(scaling, "in_child", child)
+    for row in scaling.rows(quick=False):
+        assert row["megabytes"] == (None if row["ms"] is None else row["value"])
 
 
 # --- what is quoted ---------------------------------------------------------------------------------------------------
