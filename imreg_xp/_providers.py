@@ -13,6 +13,7 @@ from ._static import table
 __all__ = [
     "as_reals",
     "in_library",
+    "in_single",
     "inner",
     "inverse_transform",
     "largest",
@@ -88,6 +89,23 @@ def as_reals(x: Array, *, xp: Namespace) -> Array:
     if isinstance(x, np.ndarray) and x.flags.c_contiguous:
         return x.view(x.real.dtype)
     return xp.reshape(xp.stack([xp.real(x), xp.imag(x)], axis=-1), (*x.shape[:-1], -1))
+
+
+def in_single(spectrum: Array, unit: Array | None, *, xp: Namespace) -> Array:
+    """Return complex spectra (batch, modes...) in units (batch,) in single precision, which those that are stay.
+
+    The host does it in one pass.
+    """
+    if xp.finfo(spectrum.dtype).bits == 32:
+        return spectrum
+    factor = None if unit is None else xp.reshape(1 / unit, (-1,) + (1,) * (spectrum.ndim - 1))
+    if factor is None:
+        return xp.astype(spectrum, xp.complex64)
+    if isinstance(spectrum, np.ndarray) and spectrum.flags.c_contiguous:
+        single = np.empty(spectrum.shape, np.complex64)
+        np.multiply(spectrum.view(np.float64), factor, out=single.view(np.float32), casting="same_kind")
+        return single
+    return xp.astype(spectrum * xp.astype(factor, spectrum.dtype), xp.complex64)
 
 
 def inner(a: Array, b: Array, acc: Any, *, xp: Namespace) -> Array:

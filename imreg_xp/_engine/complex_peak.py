@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._array import Array, Namespace, device_of
-from ..fft_tools._dft import axes_of, contract, derivative, dft_basis, slopes_and_bends
+from ..fft_tools._dft import axes_of, contract, derivative, dft_basis, slopes_and_bends, taylor_sums
 from ._linalg import ascent, inverse, symmetric
 from .peaks import argmax, peak_within
-from .series import derivatives_at, on_fine_grid, series_at
+from .series import on_fine_grid, series_at
 
 __all__ = ["aligned_to", "complex_peak", "offset_covariance", "square"]
 
@@ -32,7 +32,7 @@ def complex_peak(cross: Array, limits: Sequence[float], *, refine: bool, xp: Nam
     best = argmax(square(on_fine_grid(series, _FINE, xp=xp), xp=xp), xp=xp)
     x = (xp.astype(best, lag.dtype) - _FINE) / _FINE
     for _ in range(_STEPS):
-        here = derivatives_at(series, x, xp=xp)
+        here = taylor_sums(series, x, xp=xp)
         step = _newton_step(here, xp=xp)
         x = x + step
     return lag + x, _ahead(here, step, xp=xp)

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 
 from .._array import Array, Namespace
-from .._providers import inverse_transform, product
+from .._providers import in_single, inverse_transform, product
 from ..fft_tools._dft import fourier_translate
 from .peaks import peak_within
 from .periodic_errors import Fit, Pair, fit_at
@@ -46,9 +46,7 @@ def solve(
     del reference, moving, r, m
     if pair.reference.err is None:
         weights = None
-        keep = unit is None or (options.errors and options.correlated)
-        peak, on_border = _peak(pair.cross, shape, options, unit, keep=keep, xp=xp)
-        pair = pair if keep else pair._replace(cross=None)
+        peak, on_border = _peak(pair.cross, shape, options, unit, xp=xp)
     else:
         weights, peak, on_border = _weighted_search(pair, options, xp=xp)
     pixels = math.prod(shape)
@@ -75,17 +73,17 @@ def solve(
 
 
 def _peak(
-    cross: Array, shape: Sequence[int], options: Options, unit: Array | None = None, *, keep: bool, xp: Namespace
+    cross: Array, shape: Sequence[int], options: Options, unit: Array | None = None, *, xp: Namespace
 ) -> tuple[Peak, Array | None]:
     """Return the maximum of C within the limits, and whether it is there at their border.
 
-    The cross-power is still to be divided by its `unit`. Unless it is to be kept, it is used up, and the maximum is as
-    good as the map.
+    The cross-power is still to be divided by its `unit`. The map, where the maximum is sought, is in single precision;
+    where it is is then told by the cross-power itself, in its own.
     """
-    values = inverse_transform(cross, shape, keep=keep, xp=xp)
+    single = in_single(cross, unit, xp=xp)
+    values = inverse_transform(single, shape, keep=single is cross, xp=xp)
     index, lag, on_border = peak_within(values, options.limits, xp=xp)
-    peak = refined(values, index, lag, unit, xp=xp)
-    return polished(peak, cross, shape, xp=xp) if keep else peak, on_border
+    return polished(lag, refined(values, index, xp=xp), cross, shape, unit, xp=xp), on_border
 
 
 def _flags(
@@ -128,12 +126,12 @@ def _weighted_search(pair: Pair, options: Options, *, xp: Namespace) -> tuple[Ar
         weights = weights_from_all_powers(rings._replace(cross=cross), gain, (p_r, p_m), xp=xp)
         return spread(weights, shape, xp.real(pair.cross).dtype, xp=xp)
 
-    first, _ = _peak(pair.cross * filtered(None, gain), shape, options, keep=False, xp=xp)
+    first, _ = _peak(pair.cross * filtered(None, gain), shape, options, xp=xp)
     aligned = fourier_translate(pair.cross, -first.offset, shape, xp=xp)
     cross = without_mean(radial_mean(xp.real(aligned), shape, xp=xp)[0])
     gain = _ring_gain(rings._replace(cross=cross), p_r, xp=xp)
     weights = filtered(cross, gain)
-    return weights, *_peak(pair.cross * weights, shape, options, keep=True, xp=xp)
+    return weights, *_peak(pair.cross * weights, shape, options, xp=xp)
 
 
 def _ring_gain(rings: Rings, p_r: Array, *, xp: Namespace) -> Array:

@@ -18,7 +18,7 @@ from .._static import table
 from ..fft_tools._dft import contract, phasor
 from ..fft_tools._modes import frequency
 
-__all__ = ["derivatives_at", "on_fine_grid", "series_at"]
+__all__ = ["on_fine_grid", "series_at"]
 
 _ORDERS = 28
 
@@ -38,14 +38,6 @@ def on_fine_grid(series: Array, fine: int, *, xp: Namespace) -> Array:
     return contract(series, [table(_grid, fine, dtype=series.dtype, like=series, xp=xp)] * (series.ndim - 1), xp=xp)
 
 
-def derivatives_at(series: Array, x: Array, *, xp: Namespace) -> Array:
-    """Return values, first and second derivatives (batch, 3, ...) at x (batch, ndim) from the lag."""
-    orders = series.shape[-1]
-    factor, power = (table(_falling, orders, part, dtype=x.dtype, like=x, xp=xp) for part in range(2))
-    columns = xp.astype(factor * x[..., None, None] ** power, series.dtype, copy=False)
-    return contract(series, [columns[:, axis, ...] for axis in range(x.shape[-1])], xp=xp)
-
-
 def _powers_of_modes(n: int) -> np.ndarray:
     """(modes, orders): (2 pi i nu)^j / j!; the Nyquist mode has no derivative."""
     nu = frequency(n, False)
@@ -56,11 +48,3 @@ def _powers_of_modes(n: int) -> np.ndarray:
 def _grid(fine: int) -> np.ndarray:
     """(1, orders, points): what sums a series on a grid of `fine` points per pixel."""
     return (np.arange(-fine, fine + 1) / fine)[None, None, :] ** np.arange(_ORDERS)[None, :, None]
-
-
-def _falling(orders: int, part: int) -> np.ndarray:
-    """(orders, 3): factor and power of x in the k-th derivative of x^j, j! / (j - k)! x^(j - k)."""
-    j = np.arange(orders)[:, None]
-    if part == 0:
-        return np.concatenate([np.ones_like(j), j, j * (j - 1)], axis=1)
-    return np.maximum(j - np.arange(3), 0)

@@ -20,18 +20,18 @@ import numpy as np
 from .._array import Array, Namespace, accumulator_dtype
 from .._providers import largest
 from .._static import table
-from ..fft_tools._dft import contract, derivative, dft_basis, slopes_and_bends
+from ..fft_tools._dft import contract, derivative, slopes_and_bends, taylor_basis, taylor_sums
 from ..fft_tools._modes import interpolation_table, series_table
 from ._linalg import ascent
 from .problem import column
-from .series import derivatives_at
 
 __all__ = ["Peak", "polished", "refined"]
 
-_NEWTON_STEPS = 3
+_STEPS = 2  # of Newton's method by the modes, after one on the map
 _REACH = 1.0  # pixels around the whole-pixel peak that are looked at
 _FINE = 16  # samples per pixel of the local grid, in three dimensions half of it
-_ORDERS = {32: (12, 8), 64: (20, 14)}  # Taylor coefficients per axis and what they are made of, by the bits of the map
+_ORDERS, _RANK = 12, 8  # Taylor coefficients per axis of a map in single precision, and what they are made of
+_POLISH = {32: 4, 64: 6}  # the same of a spectrum, by its bits
 
 
 class Peak(NamedTuple):
@@ -43,38 +43,35 @@ class Peak(NamedTuple):
     hessian: Array
 
 
-def refined(values: Array, index: Array, lag: Array, unit: Array | None = None, *, xp: Namespace) -> Peak:
-    """Return the maximum of the interpolant of maps (batch, ...) next to the pixel `index` (batch, ndim), at `lag`.
-
-    Maps are still to be divided by their `unit` (batch,).
+def refined(values: Array, index: Array, *, xp: Namespace) -> Array:
+    """Return where the interpolant of maps (batch, ...) is largest, from the pixel `index` (batch, ndim) on.
 
     The best of a grid comes first: from the whole-pixel peak Newton's method diverges in one of ten shallow spectra,
     from there it was not seen to.
     """
     ndim = index.shape[1]
-    orders, rank = _ORDERS[min(xp.finfo(values.dtype).bits, 64)]
-    taylor = _coefficients(values, index, orders, rank, xp=xp)
-    taylor = taylor if unit is None else taylor / column(unit, taylor, xp=xp)
+    taylor = _coefficients(values, index, xp=xp)
     kept = functools.partial(table, dtype=taylor.dtype, like=taylor, xp=xp)
-    best = largest(_on_grid(taylor, kept(_powers, ndim, orders), xp=xp), xp=xp)
+    best = largest(_on_grid(taylor, kept(_powers, ndim, _ORDERS), xp=xp), xp=xp)
     offset = xp.take(kept(_points, ndim), best, axis=0)
-    for _ in range(_NEWTON_STEPS):
-        peak = _stepped(offset, derivatives_at(taylor, offset, xp=xp), xp=xp)
-        offset = peak.offset
-    return peak._replace(offset=lag + offset)
+    return _stepped(offset, taylor_sums(taylor, offset, xp=xp), xp=xp).offset
 
 
-def polished(peak: Peak, spectrum: Array, shape: Sequence[int], *, xp: Namespace) -> Peak:
-    """Take one more step where the maps, the `irfft` of `spectrum`, are in single precision.
+def polished(lag: Array, x: Array, spectrum: Array, shape: Sequence[int], unit: Array | None, *, xp: Namespace) -> Peak:
+    """Return the maximum next to lag + x (batch, ndim), by the modes themselves, which `unit` (batch,) is to divide.
 
     Rounding errors are those of the highest value all over a map, which moves the maximum of one that is broad and flat
     by more than its noise does. Those of a sum over the modes are as small as its terms: the strong modes of least
     frequency hardly count in the slope.
     """
-    if xp.finfo(spectrum.dtype).bits > 32:
-        return peak
-    columns = dft_basis(shape, peak.offset[..., None], orders=3, xp=xp)
-    return _stepped(peak.offset, xp.real(contract(spectrum, columns, xp=xp)), xp=xp)
+    orders = _POLISH[xp.finfo(spectrum.dtype).bits]
+    taylor = xp.real(contract(spectrum, taylor_basis(shape, lag, x, orders, xp=xp), xp=xp))
+    taylor = taylor if unit is None else taylor / column(unit, taylor, xp=xp)
+    more = xp.zeros_like(x)
+    for _ in range(_STEPS):
+        peak = _stepped(more, taylor_sums(taylor, more, xp=xp), xp=xp)
+        more = peak.offset
+    return peak._replace(offset=lag + (x + more))
 
 
 def _stepped(offset: Array, here: Array, *, xp: Namespace) -> Peak:
@@ -88,7 +85,7 @@ def _stepped(offset: Array, here: Array, *, xp: Namespace) -> Peak:
     return Peak(offset + step, step, derivative(here), -bend)
 
 
-def _coefficients(values: Array, index: Array, orders: int, rank: int, *, xp: Namespace) -> Array:
+def _coefficients(values: Array, index: Array, *, xp: Namespace) -> Array:
     """Return the Taylor coefficients (batch, orders, ..., orders) at a pixel, in the accumulator dtype.
 
     The long sums, over the last axis, are in the dtype of the maps.
@@ -97,16 +94,16 @@ def _coefficients(values: Array, index: Array, orders: int, rank: int, *, xp: Na
     acc, last = accumulator_dtype(values, xp=xp), len(shape) - 1
     sums, series = [], []
     for axis, n in enumerate(shape):
-        kept = min(rank, n)
+        kept = min(_RANK, n)
         dtype = values.dtype if axis == last else acc
-        samples = interpolation_table(n, orders, kept, dtype, values, rank_first=axis < last, xp=xp)
+        samples = interpolation_table(n, _ORDERS, kept, dtype, values, rank_first=axis < last, xp=xp)
         away = table(_differences, n, kept if axis < last else 1, dtype=index.dtype, like=index, xp=xp)
         at = xp.reshape(index[:, axis, None] + away, (-1,))
         if axis == last:
             sums.append(xp.reshape(xp.take(samples, at, axis=0), (-1, n, kept)))
         else:
             sums.append(xp.matrix_transpose(xp.reshape(xp.take(xp.reshape(samples, (-1,)), at), (-1, kept, n))))
-        series.append(series_table(n, orders, kept, acc, values, xp=xp))
+        series.append(series_table(n, _ORDERS, kept, acc, values, xp=xp))
     return contract(contract(values, sums, xp=xp, dtype=acc), series, xp=xp)
 
 

@@ -17,7 +17,17 @@ from collections.abc import Sequence
 from .._array import Array, Namespace, complex_dtype, is_kind
 from .._providers import matmul, product
 from .._static import table
-from ._modes import entries, falling, frequency, low_frequency, moving_modes, nyquist, order_columns
+from ._modes import (
+    entries,
+    falling,
+    frequency,
+    low_frequency,
+    moving_frequency,
+    moving_modes,
+    nyquist,
+    order_columns,
+    taylor_columns,
+)
 
 __all__ = [
     "along",
@@ -31,6 +41,7 @@ __all__ = [
     "phasor",
     "rfft",
     "slopes_and_bends",
+    "taylor_basis",
     "taylor_sums",
     "translate_real_part",
     "turns",
@@ -92,12 +103,27 @@ def dft_basis(
     return columns
 
 
+def taylor_basis(shape: Sequence[int], lag: Array, x: Array, orders: int, *, xp: Namespace) -> list[Array]:
+    """Return per axis the columns (batch, modes, orders) that give the Taylor series of the interpolant at lag + x.
+
+    Both are (batch, ndim), `lag` in whole pixels: the Nyquist mode, which has no derivative, is as at the sample there.
+    """
+    columns = []
+    for axis, column in enumerate(taylor_columns(shape, orders, x, xp=xp)):
+        n, half = shape[axis], axis == len(shape) - 1
+        nu, moving = (table(f, n, half, dtype=x.dtype, like=x, xp=xp) for f in (frequency, moving_frequency))
+        angle = (2 * math.pi) * (turns(nu, lag[:, axis, None], xp=xp) + moving * x[:, axis, None])
+        cdtype = complex_dtype(angle.dtype, xp=xp)
+        columns.append(column * (xp.astype(xp.cos(angle), cdtype) + 1j * xp.astype(xp.sin(angle), cdtype))[..., None])
+    return columns
+
+
 def taylor_sums(series: Array, x: Array, *, xp: Namespace) -> Array:
     """Return values and derivatives (batch, 3, ..., 3) of Taylor series (batch, orders, ...) at x (batch, ndim)."""
     factor, power = (
         table(falling, series.shape[1], which, dtype=x.dtype, like=x, xp=xp) for which in ("factor", "power")
     )
-    columns = factor * x[..., None, None] ** power
+    columns = xp.astype(factor * x[..., None, None] ** power, series.dtype, copy=False)
     return contract(series, [columns[:, axis, ...] for axis in range(x.shape[-1])], xp=xp)
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "low_frequency",
     "mode_sums",
     "moment_columns",
+    "moving_frequency",
     "moving_modes",
     "nyquist",
     "order_columns",
@@ -54,8 +55,13 @@ def _moving(n: int, half: bool) -> np.ndarray:
     return 1.0 - _nyquist(n, half)[:, None]
 
 
+def moving_frequency(n: int, half: bool) -> np.ndarray:
+    """Return the frequencies of one axis with the Nyquist mode at 0, on the host."""
+    return np.where(_nyquist(n, half), 0.0, frequency(n, half))
+
+
 def _angular(n: int, half: bool) -> np.ndarray:
-    return 2 * math.pi * np.where(_nyquist(n, half), 0.0, frequency(n, half))
+    return 2 * math.pi * moving_frequency(n, half)
 
 
 def _multiplicity(n: int, cosine: bool = True) -> np.ndarray:
