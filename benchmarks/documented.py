@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import functools
 import importlib
 import importlib.util
+import itertools
+import multiprocessing
 import statistics
 import time
 import warnings
@@ -18,23 +22,25 @@ __all__ = ["accuracy", "rows", "speed"]
 
 Row = dict[str, Any]
 
+_OURS, _THEIRS = "imreg_xp", "image_registration"
+
 
 def rows(quick: bool) -> list[Row]:
     """Return all rows of this part: times, then errors."""
-    # what is over in a blink is timed more often
-    sizes = {64: 2} if quick else {64: 40, 128: 40, 512: 9, 1024: 5}
-    return [row for n, repeats in sizes.items() for row in speed(n, repeats)] + accuracy(
+    # turns, and calls in each: what is over in a blink is timed more often
+    sizes = {64: (2, 1)} if quick else {64: (5, 20), 128: (5, 10), 512: (9, 1), 1024: (5, 1)}
+    return [row for n, (turns, calls) in sizes.items() for row in speed(n, turns, calls)] + accuracy(
         *((64, 5) if quick else (128, 40))
     )
 
 
 def _toolkit() -> Any | None:
     """Return the package to compare with, or None."""
-    if importlib.util.find_spec("image_registration") is None:
+    if importlib.util.find_spec(_THEIRS) is None:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        package = importlib.import_module("image_registration")
+        package = importlib.import_module(_THEIRS)
         # its `chi2_shift_iterzoom` reads a name that it does not have
         importlib.import_module("image_registration.chi2_shifts").allow_huge = False
         return package
@@ -81,41 +87,52 @@ def _calls(package: Any, n: int) -> dict[str, Callable[[], Any]]:
     }
 
 
-def speed(n: int, repeats: int) -> list[Row]:
-    """Return a row per function: our median time, theirs, and the ratio; the two take turns."""
-    theirs = _toolkit()
-    ours = _calls(imreg_xp, n)
-    others = _calls(theirs, n) if theirs is not None else {}
-    rows = []
-    for name, call in ours.items():
-        other = others.get(name)
-        note = "" if theirs is not None else "not installed"
-        pair: list[list[float]] = [[], []]
-        for turn in range(repeats + 1):
-            for taken, function in zip(pair, (call, other), strict=True):
-                if function is None:
-                    continue
-                seconds, failure = _timed(function)
-                if failure and function is other:
-                    other, note = None, failure
-                elif turn:
-                    taken.append(seconds)
-        mine, its = (1e3 * statistics.median(t) if t else None for t in pair)
-        ratio = its / mine if mine and its else None
-        rows.append({"size": n, "what": name, "ms": mine, "theirs_ms": its, "ratio": ratio, "note": note})
-    return rows
+def speed(n: int, turns: int, calls: int) -> list[Row]:
+    """Return a row per function: our median time, theirs, and the ratio.
+
+    The two take turns, each in a process of its own, as whoever chooses one of them runs it: what one does to the
+    memory of its process neither helps nor hinders the other.
+    """
+    fresh = functools.partial(concurrent.futures.ProcessPoolExecutor, 1, multiprocessing.get_context("spawn"))
+    with fresh() as ours, fresh() as theirs:
+        return [_row(n, what, turns, calls, {_OURS: ours, _THEIRS: theirs}) for what in _calls(imreg_xp, n)]
 
 
-def _timed(function: Callable[[], Any]) -> tuple[float, str]:
-    """Return the time of a call, and how it failed; what it prints and warns of is of no interest."""
-    start = time.perf_counter()
+def _row(n: int, what: str, turns: int, calls: int, processes: dict[str, concurrent.futures.Executor]) -> Row:
+    note = "" if importlib.util.find_spec(_THEIRS) else "not installed"
+    taken: dict[str, list[float]] = {name: [] for name in processes}
+    for turn in range(turns + 1):
+        for name, process in processes.items():
+            if note and name == _THEIRS:
+                continue
+            seconds, failure = process.submit(_timed, name, n, what, calls).result()
+            note = failure or note
+            taken[name] += seconds if turn else []
+    mine, its = (1e3 * statistics.median(t) if t else None for t in taken.values())
+    ratio = its / mine if mine and its else None
+    return {"size": n, "what": what, "ms": mine, "theirs_ms": its, "ratio": ratio, "note": note}
+
+
+@functools.lru_cache(maxsize=1)
+def _kept_calls(name: str, n: int) -> dict[str, Callable[[], Any]]:
+    return _calls(imreg_xp if name == _OURS else _toolkit(), n)
+
+
+def _timed(name: str, n: int, what: str, calls: int) -> tuple[list[float], str]:
+    """Return the times of some calls, and how theirs failed; what they print and warn of is of no interest."""
+    function = _kept_calls(name, n)[what]
+    times = [time.perf_counter()]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            function()
-    except Exception as error:  # noqa: BLE001  # of another package, on this version of NumPy
-        return 0.0, f"fails: {type(error).__name__}"
-    return time.perf_counter() - start, ""
+            for _ in range(calls):
+                function()
+                times.append(time.perf_counter())
+    except Exception as error:  # of another package, on this version of NumPy
+        if name == _OURS:
+            raise
+        return [], f"fails: {type(error).__name__}"
+    return [after - before for before, after in itertools.pairwise(times)], ""
 
 
 ESTIMATORS: dict[str, Callable[[Any, np.ndarray, np.ndarray, float], Any]] = {

@@ -57,7 +57,8 @@ _INTRO = {
         "per time) as a multiple of that of a copy on the device, and the speed-up over NumPy on the host."
     ),
     "documented": (
-        "Each documented function beside the same one of `image-registration`, one thread; above 1 we are faster."
+        "Each documented function beside the same one of `image-registration`, one thread; above 1 we are faster. "
+        "The two take turns, each in a process of its own, as whoever chooses one of them runs it."
     ),
     "systems": (
         "The functions of [the systems that people know by name](methods.md) on scenes of the accuracy part, and on "
