@@ -103,7 +103,9 @@ def image_means(x: Array, ndim: int, *, xp: Namespace) -> Array:
 
 
 def phases(angle: Array, cdtype: Any, *, xp: Namespace) -> Array:
-    """Return exp(i angle); the host puts sine and cosine where they belong."""
+    """Return exp(i angle) in a complex dtype; the host puts sine and cosine where they belong."""
+    if xp.finfo(cdtype).bits == 32:
+        angle = xp.astype(angle, xp.float32, copy=False)
     if isinstance(angle, np.ndarray):
         waves = np.empty(angle.shape, cdtype)
         np.cos(angle, out=waves.real)

@@ -27,11 +27,10 @@ from .problem import column
 
 __all__ = ["Peak", "polished", "refined"]
 
-_STEPS = 2  # of Newton's method by the modes, after one on the map
 _REACH = 1.0  # pixels around the whole-pixel peak that are looked at
 _FINE = 16  # samples per pixel of the local grid, in three dimensions half of it
 _ORDERS, _RANK = 12, 8  # Taylor coefficients per axis of a map in single precision, and what they are made of
-_POLISH = {32: 4, 64: 6}  # the same of a spectrum, by its bits
+_POLISH = {32: (4, 1), 64: (6, 2)}  # the same of a spectrum, by its bits, and Newton steps, after one on the map
 
 
 class Peak(NamedTuple):
@@ -64,11 +63,12 @@ def polished(lag: Array, x: Array, spectrum: Array, shape: Sequence[int], unit: 
     by more than its noise does. Those of a sum over the modes are as small as its terms: the strong modes of least
     frequency hardly count in the slope.
     """
-    orders = _POLISH[xp.finfo(spectrum.dtype).bits]
-    taylor = xp.real(contract(spectrum, taylor_basis(shape, lag, x, orders, xp=xp), xp=xp))
+    orders, steps = _POLISH[xp.finfo(spectrum.dtype).bits]
+    columns = taylor_basis(shape, lag, x, orders, dtype=spectrum.dtype, xp=xp)
+    taylor = xp.real(contract(spectrum, columns, xp=xp))
     taylor = taylor if unit is None else taylor / column(unit, taylor, xp=xp)
     more = xp.zeros_like(x)
-    for _ in range(_STEPS):
+    for _ in range(steps):
         peak = _stepped(more, taylor_sums(taylor, more, xp=xp), xp=xp)
         more = peak.offset
     return peak._replace(offset=lag + (x + more))

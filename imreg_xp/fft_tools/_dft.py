@@ -103,17 +103,20 @@ def dft_basis(
     return columns
 
 
-def taylor_basis(shape: Sequence[int], lag: Array, x: Array, orders: int, *, xp: Namespace) -> list[Array]:
+def taylor_basis(
+    shape: Sequence[int], lag: Array, x: Array, orders: int, *, dtype: object, xp: Namespace
+) -> list[Array]:
     """Return per axis the columns (batch, modes, orders) that give the Taylor series of the interpolant at lag + x.
 
-    Both are (batch, ndim), `lag` in whole pixels: the Nyquist mode, which has no derivative, is as at the sample there.
+    The waves are as precise as a spectrum of that `dtype`. Both places are (batch, ndim), `lag` in whole pixels: the
+    Nyquist mode, which has no derivative, is as at the sample there.
     """
     columns = []
     for axis, column in enumerate(taylor_columns(shape, orders, x, xp=xp)):
         n, half = shape[axis], axis == len(shape) - 1
         nu, moving = (table(f, n, half, dtype=x.dtype, like=x, xp=xp) for f in (frequency, moving_frequency))
         angle = (2 * math.pi) * (turns(nu, lag[:, axis, None], xp=xp) + moving * x[:, axis, None])
-        columns.append(column * phases(angle, column.dtype, xp=xp)[..., None])
+        columns.append(column * xp.astype(phases(angle, dtype, xp=xp), column.dtype, copy=False)[..., None])
     return columns
 
 
