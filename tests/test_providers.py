@@ -7,7 +7,18 @@ import pytest
 
 from imreg_xp._array import accumulator_dtype, array_namespace
 from imreg_xp._engine._linalg import trace
-from imreg_xp._providers import as_reals, inner, inverse_transform, largest, matmul, product, transform_less_mean
+from imreg_xp._providers import (
+    as_reals,
+    image_means,
+    in_single,
+    inner,
+    inverse_transform,
+    largest,
+    matmul,
+    phases,
+    product,
+    transform_less_mean,
+)
 
 
 @pytest.mark.parametrize("conjugate", [False, True])
@@ -73,6 +84,55 @@ def test_reals_of_complex_numbers(backend, rng):
     x = backend.asarray(z)
     found = backend.to_numpy(as_reals(x, xp=array_namespace(x=x)))
     np.testing.assert_allclose(found, np.stack([z.real, z.imag], axis=-1).reshape(2, 3, 8), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "ndim"), [((40,), 1), ((5, 6), 2), ((3, 2, 300, 40), 2), ((2, 3, 4, 5), 3)])
+def test_means_of_images(backend, rng, shape, ndim):
+    images = rng.normal(size=shape) + 3
+    axes = tuple(range(len(shape) - ndim, len(shape)))
+    x = backend.asarray(images)
+    found = backend.to_numpy(image_means(x, ndim, xp=array_namespace(x=x)))
+    np.testing.assert_allclose(found, images.mean(axis=axes), rtol=1e-14 if backend.has_float64 else 1e-6)
+
+
+def test_means_of_images_in_other_orders_and_dtypes(rng):
+    images = rng.normal(size=(4, 30, 50)) + 3
+    xp = array_namespace(x=images)
+    for given in (images[:, ::2, ::-1], np.asfortranarray(images), images.astype(np.float32), images.astype(np.int16)):
+        before = given.copy()
+        np.testing.assert_allclose(image_means(given, 2, xp=xp), given.mean(axis=(1, 2), dtype=float), rtol=1e-6)
+        np.testing.assert_array_equal(given, before)
+    images[1, 2, 3], images[2, 3, 4] = np.nan, np.inf
+    with np.errstate(all="ignore"):
+        assert list(np.isfinite(image_means(images, 2, xp=xp))) == [True, False, False, True]
+
+
+@pytest.mark.parametrize("level", [1.0, 1e200])
+def test_spectra_in_single_precision(backend, rng, level):
+    z = rng.normal(size=(2, 3, 4)) + 1j * rng.normal(size=(2, 3, 4))
+    if level > 1 and not backend.has_float64:
+        pytest.skip("no float64")
+    x, units = backend.asarray(level * z), np.array([0.5, 4.0])
+    xp = array_namespace(x=x)
+    found = in_single(x, backend.asarray(level * units) if backend.has_float64 else None, xp=xp)
+    assert found.dtype == xp.complex64
+    expected = z / units[:, None, None] if backend.has_float64 else z
+    np.testing.assert_allclose(backend.to_numpy(found), expected, rtol=2e-7)
+    if level == 1.0:
+        np.testing.assert_allclose(backend.to_numpy(in_single(x, None, xp=xp)), z, rtol=2e-7)
+        np.testing.assert_allclose(backend.to_numpy(x), z, rtol=1e-6)
+        assert in_single(found, None, xp=xp) is found
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_phases(backend, single):
+    angle = np.linspace(-7, 7, 30).reshape(2, 15)
+    x = backend.asarray(angle)
+    xp = array_namespace(x=x)
+    narrow = single or not backend.has_float64
+    found = phases(x, xp.complex64 if narrow else xp.complex128, xp=xp)
+    assert found.dtype == (xp.complex64 if narrow else xp.complex128)
+    np.testing.assert_allclose(backend.to_numpy(found), np.exp(1j * angle), atol=6e-7 if narrow else 1e-15)
 
 
 @pytest.mark.parametrize("shape", [(3, 40), (2, 6, 7), (1, 300, 400), (2, 3, 4, 5)])
