@@ -111,7 +111,7 @@ def phases(angle: Array, cdtype: Any, *, xp: Namespace) -> Array:
         np.cos(angle, out=waves.real)
         np.sin(angle, out=waves.imag)
         return waves
-    return xp.astype(xp.cos(angle), cdtype) + 1j * xp.astype(xp.sin(angle), cdtype)
+    return xp.exp(1j * xp.astype(angle, cdtype))
 
 
 def in_single(spectrum: Array, unit: Array | None, *, xp: Namespace) -> Array:

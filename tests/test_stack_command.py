@@ -526,14 +526,36 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(many, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"whole.ecsv", "t.ecsv", "whole", "out"}
 
 
+# the command, stuck in the second of its batches of frames
+STUCK = """
+import time
+import imreg_xp.cli
+import imreg_xp.stack_command
+
+register = imreg_xp.stack_command.register_stack
+
+def stuck(*args, **kwargs):
+    print("stuck", flush=True)
+    time.sleep(60)
+
+def once(*args, **kwargs):
+    imreg_xp.stack_command.register_stack = stuck
+    return register(*args, **kwargs)
+
+imreg_xp.stack_command.register_stack = once
+imreg_xp.cli.main()
+"""
+
+
 def test_ctrl_c_leaves_a_table_that_can_be_resumed(many, tmp_path):
     whole, table = tmp_path / "whole.ecsv", tmp_path / "t.ecsv"
     assert call(*many, "--table", whole).exit_code == 1
 
-    run = subprocess.Popen(command(many, table, tmp_path / "out"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for_rows(run, table)
-    run.send_signal(signal.SIGINT)
-    assert run.wait(30) == 130
+    arguments = [sys.executable, "-c", STUCK, *command(many, table, tmp_path / "out")[3:]]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as run:
+        assert "stuck\n" in iter(run.stdout.readline, "")
+        run.send_signal(signal.SIGINT)
+        assert run.wait(30) == 130
     assert 0 < len(read(table)) < len(many)
     assert call(*many, "--table", table, "--resume").exit_code == 1
     assert table.read_bytes() == whole.read_bytes()

@@ -30,7 +30,7 @@ def rows(side: Side, start: int, stop: int) -> Side:
     def cut(x: Array) -> Array:
         return x if x is None or x.shape[0] == 1 else x[start:stop, ...]
 
-    return side._replace(image=cut(side.image), valid=cut(side.valid), err=cut(side.err))
+    return side._replace(image=cut(side.image), valid=cut(side.valid), err=cut(side.err), mean=cut(side.mean))
 
 
 def joined(parts: list[Array], *, xp: Namespace) -> Array:

@@ -139,9 +139,10 @@ def _waves(n: int, half: bool, x: Array, sign: int, *, cosine: bool = True, xp: 
 def phasor(nu: Array, x: Array, sign: float, *, odd: Array | None = None, xp: Namespace) -> Array:
     r"""Return :math:`e^{\pm 2\pi i\nu x}` of shape (..., modes, points), its imaginary part times `odd`."""
     angle = (sign * 2 * math.pi) * turns(nu[:, None], x[..., None, :], xp=xp)
-    sine = xp.sin(angle) if odd is None else xp.sin(angle) * odd
     cdtype = complex_dtype(angle.dtype, xp=xp)
-    return xp.astype(xp.cos(angle), cdtype) + xp.astype(sine, cdtype) * 1j
+    if odd is None:
+        return phases(angle, cdtype, xp=xp)
+    return xp.astype(xp.cos(angle), cdtype) + xp.astype(xp.sin(angle) * odd, cdtype) * 1j
 
 
 def turns(nu: Array, x: Array, *, xp: Namespace) -> Array:
