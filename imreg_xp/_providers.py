@@ -12,9 +12,8 @@ from ._static import table
 
 __all__ = [
     "as_reals",
-    "image_means",
+    "correlation_map",
     "in_library",
-    "in_single",
     "inner",
     "inverse_transform",
     "largest",
@@ -93,15 +92,6 @@ def as_reals(x: Array, *, xp: Namespace) -> Array:
     return xp.reshape(xp.stack([xp.real(x), xp.imag(x)], axis=-1), (*x.shape[:-1], -1))
 
 
-def image_means(x: Array, ndim: int, *, xp: Namespace) -> Array:
-    """Return the means over the last axes, (batch...). The host sums rows by a product, in a third of the time."""
-    if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.flags.c_contiguous:
-        sums = np.matmul(x.reshape(-1, x.shape[-1]), np.ones(x.shape[-1], x.dtype))
-        rows = sums.reshape(*x.shape[: x.ndim - ndim], -1)
-        return np.asarray(np.mean(rows, axis=-1, dtype=np.float64) / x.shape[-1]).astype(x.dtype)
-    return xp.mean(x, axis=tuple(range(x.ndim - ndim, x.ndim)))
-
-
 def phases(angle: Array, cdtype: Any, *, xp: Namespace) -> Array:
     """Return exp(i angle) in a complex dtype; the host puts sine and cosine where they belong."""
     if xp.finfo(cdtype).bits == 32:
@@ -114,21 +104,34 @@ def phases(angle: Array, cdtype: Any, *, xp: Namespace) -> Array:
     return xp.exp(1j * xp.astype(angle, cdtype))
 
 
-def in_single(spectrum: Array, unit: Array | None, *, xp: Namespace) -> Array:
-    """Return complex spectra (batch, modes...) in units (batch,) in single precision, which those that are stay.
+def correlation_map(
+    cross: Array, unit: Array | None, shape: Sequence[int], *, whole: bool, xp: Namespace
+) -> tuple[Array, Array | None]:
+    """Return the maps of cross-powers (batch, modes...), and what is left to divide them by of their units (batch,).
 
-    The host does it in one pass.
+    The host does it for one image in single precision, a matter of half the time, where that tells on which pixel the
+    maximum is, and that is sought on the `whole` map.
     """
-    if xp.finfo(spectrum.dtype).bits == 32:
-        return spectrum
-    factor = None if unit is None else xp.reshape(1 / unit, (-1,) + (1,) * (spectrum.ndim - 1))
-    if factor is None:
-        return xp.astype(spectrum, xp.complex64)
-    if isinstance(spectrum, np.ndarray) and spectrum.flags.c_contiguous:
-        single = np.empty(spectrum.shape, np.complex64)
-        np.multiply(spectrum.view(np.float64), factor, out=single.view(np.float32), casting="same_kind")
-        return single
-    return xp.astype(spectrum * xp.astype(factor, spectrum.dtype), xp.complex64)
+    on_host = isinstance(cross, np.ndarray) and hasattr(xp.fft, "ihfftn")
+    if whole and on_host and cross.dtype == np.complex128 and cross.shape[0] == 1:
+        single = np.empty(cross.shape, np.complex64)
+        with np.errstate(all="ignore"):  # what overflows has no maximum
+            factor = 1.0 if unit is None else 1 / unit[0]
+            np.multiply(as_reals(cross, xp=xp), factor, out=single.view(np.float32), casting="same_kind")
+            values = inverse_transform(single, shape, keep=False, xp=xp)
+            if _one_is_highest(values):
+                return values, None
+    return inverse_transform(cross, shape, keep=True, xp=xp), unit
+
+
+def _one_is_highest(values: np.ndarray) -> bool:
+    """Tell whether all other values of a map are lower than its highest by more than rounding errors.
+
+    Those of a transform go by the rms of the map: 5 sigma of two values, and as much again.
+    """
+    flat = values.reshape(-1)
+    top, rms = np.max(flat), np.sqrt(np.dot(flat, flat) / flat.size)
+    return bool(np.count_nonzero(flat >= top - 4 * np.finfo(flat.dtype).eps * (8 * rms + abs(top))) == 1)
 
 
 def inner(a: Array, b: Array, acc: Any, *, xp: Namespace) -> Array:

@@ -119,6 +119,37 @@ def test_the_map_in_single_precision_costs_double_precision_nothing(rng, scene, 
         np.testing.assert_allclose(found.shift, -offset, atol=1e-9)
 
 
+@pytest.mark.parametrize(("shape", "slope", "noise"), [((128, 96), 2, 0.1), ((64, 64), 3, 0.3), ((24, 20, 18), 2, 0.1)])
+def test_single_precision_converges_as_double_does(rng, shape, slope, noise):
+    """Modes at Nyquist once stood still in the map and moved in the step by the modes: a third did not converge."""
+    axes = tuple(range(1, len(shape) + 1))
+    k = np.sqrt(sum(f**2 for f in np.meshgrid(*map(np.fft.fftfreq, shape), indexing="ij")))
+    k.flat[0] = np.inf
+    spectrum = np.fft.fftn(rng.standard_normal((60, *shape)), axes=axes) * k**-slope
+    nu = np.meshgrid(*map(np.fft.fftfreq, shape), indexing="ij")
+    turned = spectrum * np.exp(-2j * np.pi * sum(d * f for d, f in zip((5.3, -3.4, 1.2), nu, strict=False)))
+    sky, moving = (np.fft.ifftn(s, axes=axes).real for s in (spectrum, turned))
+    level = sky.std(axis=axes, keepdims=True)
+    reference, moving = (a / level + noise * rng.standard_normal(a.shape) for a in (sky, moving))
+    options = {"boundary": "wrap", "noise": "white", "ndim": len(shape)}
+    double = imreg_xp.register(reference, moving, **options)
+    single = imreg_xp.register(reference.astype("float32"), moving.astype("float32"), **options)
+    np.testing.assert_array_equal(single.status, double.status)
+    assert np.mean(double.status == 0) > 0.9
+    assert np.nanmax(abs(single.shift - double.shift) / double.shift_err) < 0.05
+
+
+def test_stars_tell_the_periods_of_a_lattice_apart(rng):
+    """Its correlation has 256 maxima which differ by less than single precision can tell."""
+    y, x = np.mgrid[:256, :256]
+    lattice = np.cos(np.pi * x / 8) + np.cos(np.pi * y / 8)
+    stars = sum(np.exp(-((y - v) ** 2 + (x - u) ** 2) / 8) for v, u in rng.uniform(20, 230, (8, 2)))
+    for brightness in (0.1, 1e-3, 1e-5):
+        image = lattice + brightness * stars
+        found = imreg_xp.register(image, np.roll(image, (37, -60), axis=(0, 1)), boundary="wrap")
+        np.testing.assert_allclose(found.shift, [-37, 60], atol=1e-6)
+
+
 def test_a_negative_gain_without_background_is_no_answer(rng):
     reference, frames = pair(rng)
     found = imreg_xp.register(reference, -frames, boundary="wrap", fit_background=False)

@@ -9,8 +9,7 @@ from imreg_xp._array import accumulator_dtype, array_namespace
 from imreg_xp._engine._linalg import trace
 from imreg_xp._providers import (
     as_reals,
-    image_means,
-    in_single,
+    correlation_map,
     inner,
     inverse_transform,
     largest,
@@ -86,42 +85,44 @@ def test_reals_of_complex_numbers(backend, rng):
     np.testing.assert_allclose(found, np.stack([z.real, z.imag], axis=-1).reshape(2, 3, 8), rtol=1e-6)
 
 
-@pytest.mark.parametrize(("shape", "ndim"), [((40,), 1), ((5, 6), 2), ((3, 2, 300, 40), 2), ((2, 3, 4, 5), 3)])
-def test_means_of_images(backend, rng, shape, ndim):
-    images = rng.normal(size=shape) + 3
-    axes = tuple(range(len(shape) - ndim, len(shape)))
-    x = backend.asarray(images)
-    found = backend.to_numpy(image_means(x, ndim, xp=array_namespace(x=x)))
-    np.testing.assert_allclose(found, images.mean(axis=axes), rtol=1e-14 if backend.has_float64 else 1e-6)
-
-
-def test_means_of_images_in_other_orders_and_dtypes(rng):
-    images = rng.normal(size=(4, 30, 50)) + 3
-    xp = array_namespace(x=images)
-    for given in (images[:, ::2, ::-1], np.asfortranarray(images), images.astype(np.float32), images.astype(np.int16)):
-        before = given.copy()
-        np.testing.assert_allclose(image_means(given, 2, xp=xp), given.mean(axis=(1, 2), dtype=float), rtol=1e-6)
-        np.testing.assert_array_equal(given, before)
-    images[1, 2, 3], images[2, 3, 4] = np.nan, np.inf
-    with np.errstate(all="ignore"):
-        assert list(np.isfinite(image_means(images, 2, xp=xp))) == [True, False, False, True]
-
-
 @pytest.mark.parametrize("level", [1.0, 1e200])
-def test_spectra_in_single_precision(backend, rng, level):
-    z = rng.normal(size=(2, 3, 4)) + 1j * rng.normal(size=(2, 3, 4))
+@pytest.mark.parametrize("shape", [(2, 17), (3, 8, 9), (1, 12, 10), (2, 4, 5, 6)])
+def test_correlation_maps(backend, rng, shape, level):
     if level > 1 and not backend.has_float64:
         pytest.skip("no float64")
-    x, units = backend.asarray(level * z), np.array([0.5, 4.0])
+    maps = rng.normal(size=shape)
+    cross = level * np.fft.rfftn(maps, axes=range(1, len(shape)))
+    x, units = backend.asarray(cross), backend.asarray(level * np.linspace(1, 2, shape[0]))
     xp = array_namespace(x=x)
-    found = in_single(x, backend.asarray(level * units) if backend.has_float64 else None, xp=xp)
-    assert found.dtype == xp.complex64
-    expected = z / units[:, None, None] if backend.has_float64 else z
-    np.testing.assert_allclose(backend.to_numpy(found), expected, rtol=2e-7)
-    if level == 1.0:
-        np.testing.assert_allclose(backend.to_numpy(in_single(x, None, xp=xp)), z, rtol=2e-7)
-        np.testing.assert_allclose(backend.to_numpy(x), z, rtol=1e-6)
-        assert in_single(found, None, xp=xp) is found
+    expected = maps * maps[0].size * level / backend.to_numpy(units).reshape(-1, *(1,) * (len(shape) - 1))
+    for whole in (True, False):
+        values, left = correlation_map(x, units, shape[1:], whole=whole, xp=xp)
+        found = backend.to_numpy(values)
+        if left is not None:
+            found = found / backend.to_numpy(left).reshape(-1, *(1,) * (len(shape) - 1))
+        np.testing.assert_allclose(found, expected, atol=1e-5 * maps[0].size)
+        np.testing.assert_array_equal(backend.to_numpy(x), backend.to_numpy(backend.asarray(cross)))
+
+
+def test_maps_are_in_single_precision_only_where_that_tells_the_maximum(rng):
+    xp = array_namespace(x=np.zeros(2))
+    maps = rng.normal(size=(1, 30, 40))
+    maps[:, 3, 4] = 9.0
+
+    def dtype_of(second, **given):
+        rival = maps.copy()
+        rival[0, 20, 9] = second
+        options = {"whole": True, "xp": xp} | given
+        return correlation_map(np.fft.rfftn(rival, axes=(1, 2)), None, (30, 40), **options)[0].dtype
+
+    assert dtype_of(8.99) == np.float32
+    assert dtype_of(9.0 * (1 - 1e-7)) == np.float64
+    assert dtype_of(np.nan) == np.float64
+    assert dtype_of(8.99, whole=False) == np.float64
+    assert dtype_of(8.99, xp=array_namespace(x=maps, use_numpy_fft=True)) == np.float64
+    # frames of a stack do not hang on each other
+    several = np.fft.rfftn(np.concatenate([maps, maps]), axes=(1, 2))
+    assert correlation_map(several, None, (30, 40), whole=True, xp=xp)[0].dtype == np.float64
 
 
 @pytest.mark.parametrize("single", [False, True])

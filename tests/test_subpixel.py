@@ -30,7 +30,7 @@ def highest(maps, shape):
     xp = border.array_namespace(values=maps)
     single = xp.astype(maps, xp.float32)
     index = argmax(single, xp=xp)
-    x, lag = refined(single, index, xp=xp), lags(index, shape, xp=xp)
+    x, lag = refined(single, index, None, xp=xp), lags(index, shape, xp=xp)
     axes = tuple(range(1, maps.ndim))
     return index, polished(lag, x, xp.fft.rfftn(maps, axes=axes) / math.prod(shape), shape, None, xp=xp)
 

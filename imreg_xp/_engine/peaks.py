@@ -12,7 +12,7 @@ from .._providers import largest
 from .._static import table
 from ..fft_tools._dft import along
 
-__all__ = ["argmax", "lags", "parabola", "peak_within", "take_at"]
+__all__ = ["argmax", "covered", "lags", "parabola", "peak_within", "take_at"]
 
 
 def argmax(values: Array, *, xp: Namespace) -> Array:
@@ -61,15 +61,22 @@ def _sizes(shape: tuple[int, ...], part: int) -> np.ndarray:
     return np.floor_divide(shape, part)
 
 
+def _reach(limits: Sequence[float]) -> list[int]:
+    """Return how many whole pixels are searched: the peak of a shift just inside a limit may lie a pixel beyond."""
+    return [math.floor(limit + 0.5) + 1 for limit in limits]
+
+
+def covered(shape: Sequence[int], limits: Sequence[float]) -> bool:
+    """Tell whether the limits are beyond the map."""
+    return all(2 * k + 1 >= size for size, k in zip(shape, _reach(limits), strict=True))
+
+
 def peak_within(values: Array, limits: Sequence[float], *, xp: Namespace) -> tuple[Array, Array, Array | None]:
     """Return index and lag (batch, ndim) of the maximum of periodic maps, and whether it is at the limits.
 
-    The search goes one pixel beyond the nearest whole pixel: the peak of a shift just inside the limit may lie there.
     None: the limits are beyond the map.
     """
-    shape = tuple(values.shape[1:])
-    reach = [math.floor(limit + 0.5) + 1 for limit in limits]
-    unlimited = all(2 * k + 1 >= size for size, k in zip(shape, reach, strict=True))
+    shape, reach = tuple(values.shape[1:]), _reach(limits)
     for axis, (size, k) in enumerate(zip(shape, reach, strict=True)):
         if 2 * k + 1 < size:
             lag = xp.arange(size, dtype=xp.int64, device=device_of(values))
@@ -77,7 +84,7 @@ def peak_within(values: Array, limits: Sequence[float], *, xp: Namespace) -> tup
             values = xp.where(near, values, xp.full_like(values, -math.inf))
     index = argmax(values, xp=xp)
     lag = lags(index, shape, xp=xp)
-    if unlimited:
+    if covered(shape, limits):
         return index, lag, None
     edge = tuple(k if 2 * k + 1 < size else math.inf for size, k in zip(shape, reach, strict=True))
     edges = table(np.asarray, edge, dtype=lag.dtype, like=lag, xp=xp)

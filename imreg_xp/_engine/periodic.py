@@ -14,9 +14,9 @@ import math
 from collections.abc import Sequence
 
 from .._array import Array, Namespace
-from .._providers import in_single, inverse_transform, product
+from .._providers import correlation_map, product
 from ..fft_tools._dft import fourier_translate
-from .peaks import peak_within
+from .peaks import covered, peak_within
 from .periodic_errors import Fit, Pair, fit_at
 from .problem import Options, Side
 from .result import Registration, Status, finish
@@ -77,13 +77,12 @@ def _peak(
 ) -> tuple[Peak, Array | None]:
     """Return the maximum of C within the limits, and whether it is there at their border.
 
-    The cross-power is still to be divided by its `unit`. The map, where the maximum is sought, is in single precision;
-    where it is is then told by the cross-power itself, in its own.
+    The cross-power is still to be divided by its `unit`. The map tells the pixel, and roughly where next to it; where
+    exactly is told by the modes.
     """
-    single = in_single(cross, unit, xp=xp)
-    values = inverse_transform(single, shape, keep=single is cross, xp=xp)
+    values, left = correlation_map(cross, unit, shape, whole=covered(shape, options.limits), xp=xp)
     index, lag, on_border = peak_within(values, options.limits, xp=xp)
-    return polished(lag, refined(values, index, xp=xp), cross, shape, unit, xp=xp), on_border
+    return polished(lag, refined(values, index, left, xp=xp), cross, shape, unit, xp=xp), on_border
 
 
 def _flags(

@@ -25,7 +25,6 @@ class Pair(NamedTuple):
     reference: Transformed
     moving: Transformed
     cross: Array
-    """None once it is used up."""
     unit: Array | None
     """What the cross-power is still to be divided by, (batch,)."""
     shape: tuple[int, ...]
@@ -56,8 +55,8 @@ def fit_at(pair: Pair, peak: Peak, weights: Array | None, dof: int, options: Opt
     if not options.errors:
         return Fit(0 * h, scale, None)
     # differences of large sums: rounding may take them below zero, and too few pixels are reported as such
-    varying = xp.maximum(m.square - scale * (2 * value - scale * r.square), 0.0) / (n * max(dof, 1))
-    found = varying + (low_m - scale * low_r) ** 2 / (n * max(dof, 1))
+    varying = xp.maximum(m.square - scale * (2 * value - scale * r.square), 0.0) / (1.0 * n * max(dof, 1))
+    found = varying + (low_m - scale * low_r) ** 2 / (1.0 * n * max(dof, 1))
     known = None if errors[1] is None else errors[1] ** 2 + (0 if p_r is None else scale**2 * p_r / n)
     p_m = n * (found if known is None else known)
     if p_r is not None:

@@ -1,12 +1,12 @@
-r"""The maximum of a periodic map between its samples, exact to rounding.
+r"""The maximum of a periodic map between its samples: roughly by the map, then by its modes, exact to rounding.
 
 The trigonometric interpolant of a map of real samples is, next to a whole pixel p, its Taylor polynomial
 
 .. math:: C(p + x) = \sum_{jk} T_{jk}\, x_0^j x_1^k, \qquad T = A^{(0)T} \mathrm{map}\, A^{(1)}
 
 with the columns A of each axis a piece of a table that depends on its length alone: one product of real matrices gives
-all that is needed, and no wave is computed. The terms die out as :math:`(\pi x)^j / j!`, and A is the product of a
-table with fewer columns and a small one.
+the whole neighbourhood. The terms die out as :math:`(\pi x)^j / j!`, and A is the product of a table with fewer columns
+and a small one. The Taylor polynomial of the modes at the point found needs few terms.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ __all__ = ["Peak", "polished", "refined"]
 
 _REACH = 1.0  # pixels around the whole-pixel peak that are looked at
 _FINE = 16  # samples per pixel of the local grid, in three dimensions half of it
-_ORDERS, _RANK = 12, 8  # Taylor coefficients per axis of a map in single precision, and what they are made of
-_POLISH = {32: (4, 1), 64: (6, 2)}  # the same of a spectrum, by its bits, and Newton steps, after one on the map
+_ORDERS, _RANK = 16, 12  # Taylor coefficients per axis of a map, and what they are made of: 1e-6 a pixel away
+_NEAR = {32: 4, 64: 6}  # coefficients where a maximum is known but for a step, by the bits of the spectrum
+_STEPS = 2  # of Newton's method by the modes, after one on the map
 
 
 class Peak(NamedTuple):
@@ -42,14 +43,17 @@ class Peak(NamedTuple):
     hessian: Array
 
 
-def refined(values: Array, index: Array, *, xp: Namespace) -> Array:
+def refined(values: Array, index: Array, unit: Array | None, *, xp: Namespace) -> Array:
     """Return where the interpolant of maps (batch, ...) is largest, from the pixel `index` (batch, ndim) on.
+
+    Maps are still to be divided by their `unit` (batch,), if any.
 
     The best of a grid comes first: from the whole-pixel peak Newton's method diverges in one of ten shallow spectra,
     from there it was not seen to.
     """
     ndim = index.shape[1]
     taylor = _coefficients(values, index, xp=xp)
+    taylor = taylor if unit is None else taylor / column(unit, taylor, xp=xp)
     kept = functools.partial(table, dtype=taylor.dtype, like=taylor, xp=xp)
     best = largest(_on_grid(taylor, kept(_powers, ndim, _ORDERS), xp=xp), xp=xp)
     offset = xp.take(kept(_points, ndim), best, axis=0)
@@ -63,12 +67,11 @@ def polished(lag: Array, x: Array, spectrum: Array, shape: Sequence[int], unit: 
     by more than its noise does. Those of a sum over the modes are as small as its terms: the strong modes of least
     frequency hardly count in the slope.
     """
-    orders, steps = _POLISH[xp.finfo(spectrum.dtype).bits]
-    columns = taylor_basis(shape, lag, x, orders, dtype=spectrum.dtype, xp=xp)
+    columns = taylor_basis(shape, lag, x, _NEAR[xp.finfo(spectrum.dtype).bits], dtype=spectrum.dtype, xp=xp)
     taylor = xp.real(contract(spectrum, columns, xp=xp))
     taylor = taylor if unit is None else taylor / column(unit, taylor, xp=xp)
     more = xp.zeros_like(x)
-    for _ in range(steps):
+    for _ in range(_STEPS):
         peak = _stepped(more, taylor_sums(taylor, more, xp=xp), xp=xp)
         more = peak.offset
     return peak._replace(offset=lag + (x + more))
