@@ -25,7 +25,7 @@ from ._array import (
 from ._batch import as_batch, broadcast_batch
 from ._engine.problem import Options, Side, over_image
 from ._engine.result import Registration, SimilarityRegistration
-from .fft_tools._dft import axes_of
+from ._providers import image_means
 
 __all__ = ["Seen", "choose", "image_pair", "one_image", "scalar_or_array", "shift_limits", "unflatten"]
 
@@ -89,7 +89,7 @@ def image_pair(
 def _looked_at(given: Sequence[Array], floats: Sequence[Array], ndim: int, *, xp: Namespace) -> Seen:
     """Return what the means of images tell; an accelerator is waited for, but not for integers."""
     with np.errstate(all="ignore"):
-        means = [xp.mean(image, axis=axes_of(ndim)) for image in floats]
+        means = [image_means(image, ndim, xp=xp) for image in floats]
     unsure = [mean for mean, image in zip(means, given, strict=True) if not is_kind(image.dtype, "integral", xp=xp)]
     finite = known_finite(*unsure, wait=True, xp=xp)
     return Seen(finite, (means[0], means[1])) if finite else Seen(finite=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,18 +13,21 @@ from ._static import table
 
 __all__ = [
     "as_reals",
-    "correlation_map",
+    "image_means",
     "in_library",
     "inner",
     "inverse_transform",
     "largest",
+    "maps_in_single",
     "matmul",
     "phases",
     "product",
     "transform_less_mean",
+    "with_items",
 ]
 
 _FEW = 3  # columns of a matrix
+_ROW = 64  # elements
 _LARGE = 2**16  # elements that make a difference
 _BEYOND_CACHE = 2**18  # elements of one image that do not stay in the cache of a core
 _SMALL = 4096  # values of a map that one thread block of a GPU goes through at once
@@ -104,24 +108,22 @@ def phases(angle: Array, cdtype: Any, *, xp: Namespace) -> Array:
     return xp.exp(1j * xp.astype(angle, cdtype))
 
 
-def correlation_map(
-    cross: Array, unit: Array | None, shape: Sequence[int], *, whole: bool, xp: Namespace
-) -> tuple[Array, Array | None]:
-    """Return the maps of cross-powers (batch, modes...), and what is left to divide them by of their units (batch,).
+def maps_in_single(
+    cross: Array, unit: Array | None, shape: Sequence[int], *, xp: Namespace
+) -> tuple[Array, list[int]] | None:
+    """Return the maps of cross-powers (batch, modes...) in units (batch,) in single precision, in half the time.
 
-    The host does it for one image in single precision, a matter of half the time, where that tells on which pixel the
-    maximum is, and that is sought on the `whole` map.
+    With them come the items whose maximum they do not tell. Only the host can say so: elsewhere None.
     """
     on_host = isinstance(cross, np.ndarray) and hasattr(xp.fft, "ihfftn")
-    if whole and on_host and cross.dtype == np.complex128 and cross.shape[0] == 1:
-        single = np.empty(cross.shape, np.complex64)
-        with np.errstate(all="ignore"):  # what overflows has no maximum
-            factor = 1.0 if unit is None else 1 / unit[0]
-            np.multiply(as_reals(cross, xp=xp), factor, out=single.view(np.float32), casting="same_kind")
-            values = inverse_transform(single, shape, keep=False, xp=xp)
-            if _one_is_highest(values):
-                return values, None
-    return inverse_transform(cross, shape, keep=True, xp=xp), unit
+    if not on_host or cross.dtype != np.complex128:
+        return None
+    single = np.empty(cross.shape, np.complex64)
+    with np.errstate(all="ignore"):  # what overflows has no maximum
+        factor = 1.0 if unit is None else 1 / unit.reshape(-1, *(1,) * (cross.ndim - 1))
+        np.multiply(as_reals(cross, xp=xp), factor, out=single.view(np.float32), casting="same_kind")
+        values = inverse_transform(single, shape, keep=False, xp=xp)
+        return values, [item for item, one in enumerate(values) if not _one_is_highest(one)]
 
 
 def _one_is_highest(values: np.ndarray) -> bool:
@@ -132,6 +134,26 @@ def _one_is_highest(values: np.ndarray) -> bool:
     flat = values.reshape(-1)
     top, rms = np.max(flat), np.sqrt(np.dot(flat, flat) / flat.size)
     return bool(np.count_nonzero(flat >= top - 4 * np.finfo(flat.dtype).eps * (8 * rms + abs(top))) == 1)
+
+
+def with_items(x: np.ndarray, items: list[int], values: np.ndarray) -> np.ndarray:
+    """Return `x` with other values for some items."""
+    x = x.copy()
+    x[items, ...] = values
+    return x
+
+
+def image_means(x: Array, ndim: int, *, xp: Namespace) -> Array:
+    """Return the means over the last axes, (batch...). The host sums short rows by a product, in half the time.
+
+    Long ones would lose digits: products add one after the other.
+    """
+    shape = x.shape[x.ndim - ndim :]
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.flags.c_contiguous and math.prod(shape) % _ROW == 0:
+        sums = np.matmul(x.reshape(-1, _ROW), np.ones(_ROW, x.dtype))
+        rows = sums.reshape(*x.shape[: x.ndim - ndim], -1)
+        return np.asarray(np.mean(rows, axis=-1, dtype=np.float64) / _ROW).astype(x.dtype)
+    return xp.mean(x, axis=tuple(range(x.ndim - ndim, x.ndim)))
 
 
 def inner(a: Array, b: Array, acc: Any, *, xp: Namespace) -> Array:

@@ -9,14 +9,16 @@ from imreg_xp._array import accumulator_dtype, array_namespace
 from imreg_xp._engine._linalg import trace
 from imreg_xp._providers import (
     as_reals,
-    correlation_map,
+    image_means,
     inner,
     inverse_transform,
     largest,
+    maps_in_single,
     matmul,
     phases,
     product,
     transform_less_mean,
+    with_items,
 )
 
 
@@ -85,44 +87,77 @@ def test_reals_of_complex_numbers(backend, rng):
     np.testing.assert_allclose(found, np.stack([z.real, z.imag], axis=-1).reshape(2, 3, 8), rtol=1e-6)
 
 
+@pytest.mark.parametrize(("shape", "ndim"), [((40,), 1), ((5, 6), 2), ((3, 2, 300, 64), 2), ((2, 4, 8, 16), 3)])
+def test_means_of_images(backend, rng, shape, ndim):
+    images = rng.normal(size=shape) + 3
+    axes = tuple(range(len(shape) - ndim, len(shape)))
+    x = backend.asarray(images)
+    found = backend.to_numpy(image_means(x, ndim, xp=array_namespace(x=x)))
+    np.testing.assert_allclose(found, images.mean(axis=axes), rtol=1e-14 if backend.has_float64 else 1e-6)
+
+
+def test_means_of_images_in_other_orders_and_dtypes(rng):
+    images = rng.normal(size=(4, 32, 50)) + 3
+    xp = array_namespace(x=images)
+    for given in (images[:, ::2, ::-1], np.asfortranarray(images), images.astype(np.float32), images.astype(np.int16)):
+        before = given.copy()
+        np.testing.assert_allclose(image_means(given, 2, xp=xp), given.mean(axis=(1, 2), dtype=float), rtol=1e-6)
+        np.testing.assert_array_equal(given, before)
+    images[1, 2, 3], images[2, 3, 4] = np.nan, np.inf
+    with np.errstate(all="ignore"):
+        assert list(np.isfinite(image_means(images, 2, xp=xp))) == [True, False, False, True]
+
+
+@pytest.mark.parametrize("shape", [(2**20,), (100_000,), (64, 4096), (1024, 1024)])
+def test_means_of_flat_images_are_their_level(rng, shape):
+    """Products add one number after the other: over long rows the rounding errors made flat images look otherwise."""
+    xp = array_namespace(x=np.zeros(2))
+    for level in rng.uniform(0.1, 1, size=20).astype(np.float32):
+        assert image_means(np.full(shape, level), len(shape), xp=xp) == pytest.approx(level, rel=3e-7)
+
+
 @pytest.mark.parametrize("level", [1.0, 1e200])
 @pytest.mark.parametrize("shape", [(2, 17), (3, 8, 9), (1, 12, 10), (2, 4, 5, 6)])
-def test_correlation_maps(backend, rng, shape, level):
-    if level > 1 and not backend.has_float64:
-        pytest.skip("no float64")
+def test_maps_in_single_precision(rng, shape, level):
     maps = rng.normal(size=shape)
     cross = level * np.fft.rfftn(maps, axes=range(1, len(shape)))
-    x, units = backend.asarray(cross), backend.asarray(level * np.linspace(1, 2, shape[0]))
-    xp = array_namespace(x=x)
-    expected = maps * maps[0].size * level / backend.to_numpy(units).reshape(-1, *(1,) * (len(shape) - 1))
-    for whole in (True, False):
-        values, left = correlation_map(x, units, shape[1:], whole=whole, xp=xp)
-        found = backend.to_numpy(values)
-        if left is not None:
-            found = found / backend.to_numpy(left).reshape(-1, *(1,) * (len(shape) - 1))
-        np.testing.assert_allclose(found, expected, atol=1e-5 * maps[0].size)
-        np.testing.assert_array_equal(backend.to_numpy(x), backend.to_numpy(backend.asarray(cross)))
+    before, units = cross.copy(), np.linspace(1, 2, shape[0]).reshape(-1, *(1,) * (len(shape) - 1))
+    xp = array_namespace(x=cross.real)
+    values, unsure = maps_in_single(cross, level * units.reshape(-1), shape[1:], xp=xp)
+    assert values.dtype == np.float32
+    assert not unsure
+    np.testing.assert_allclose(values, maps * maps[0].size / units, atol=1e-5 * maps[0].size)
+    np.testing.assert_array_equal(cross, before)
 
 
-def test_maps_are_in_single_precision_only_where_that_tells_the_maximum(rng):
+def test_maps_in_single_precision_say_which_maximum_they_do_not_tell(rng):
     xp = array_namespace(x=np.zeros(2))
-    maps = rng.normal(size=(1, 30, 40))
+    maps = rng.normal(size=(5, 30, 40))
     maps[:, 3, 4] = 9.0
+    maps[:, 20, 9] = [8.99, 9.0 * (1 - 1e-7), 0.0, 9.0, np.nan]
+    cross = np.fft.rfftn(maps, axes=(1, 2))
+    assert maps_in_single(cross, None, (30, 40), xp=xp)[1] == [1, 3, 4]
+    # units that have no inverse
+    assert maps_in_single(cross[:1], np.array([1e-310]), (30, 40), xp=xp)[1] == [0]
 
-    def dtype_of(second, **given):
-        rival = maps.copy()
-        rival[0, 20, 9] = second
-        options = {"whole": True, "xp": xp} | given
-        return correlation_map(np.fft.rfftn(rival, axes=(1, 2)), None, (30, 40), **options)[0].dtype
 
-    assert dtype_of(8.99) == np.float32
-    assert dtype_of(9.0 * (1 - 1e-7)) == np.float64
-    assert dtype_of(np.nan) == np.float64
-    assert dtype_of(8.99, whole=False) == np.float64
-    assert dtype_of(8.99, xp=array_namespace(x=maps, use_numpy_fft=True)) == np.float64
-    # frames of a stack do not hang on each other
-    several = np.fft.rfftn(np.concatenate([maps, maps]), axes=(1, 2))
-    assert correlation_map(several, None, (30, 40), whole=True, xp=xp)[0].dtype == np.float64
+def test_others_take_maps_as_they_are(backend, rng):
+    cross = backend.asarray(np.fft.rfft2(rng.normal(size=(1, 8, 9))))
+    xp = array_namespace(x=cross)
+    told = maps_in_single(cross, None, (8, 9), xp=xp)
+    assert (told is None) == (backend.library != "numpy")
+    if told is not None:
+        assert maps_in_single(cross.astype(np.complex64), None, (8, 9), xp=xp) is None
+        other = array_namespace(x=cross, use_numpy_fft=True)
+        assert maps_in_single(cross, None, (8, 9), xp=other) is None
+
+
+def test_some_items_replaced(rng):
+    x = rng.normal(size=(4, 2))
+    before = x.copy()
+    found = with_items(x, [1, 3], np.array([[1.0, 2.0], [3.0, 4.0]]))
+    np.testing.assert_array_equal(found, [x[0], [1, 2], x[2], [3, 4]])
+    np.testing.assert_array_equal(x, before)
 
 
 @pytest.mark.parametrize("single", [False, True])

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 
 from .._array import Array, Namespace
-from .._providers import correlation_map, product
+from .._providers import inverse_transform, maps_in_single, product, with_items
 from ..fft_tools._dft import fourier_translate
 from .peaks import covered, peak_within
 from .periodic_errors import Fit, Pair, fit_at
@@ -80,9 +80,23 @@ def _peak(
     The cross-power is still to be divided by its `unit`. The map tells the pixel, and roughly where next to it; where
     exactly is told by the modes.
     """
-    values, left = correlation_map(cross, unit, shape, whole=covered(shape, options.limits), xp=xp)
+    told = maps_in_single(cross, unit, shape, xp=xp) if covered(shape, options.limits) else None
+    if told is None:
+        lag, x, on_border = _on_map(inverse_transform(cross, shape, keep=True, xp=xp), options, unit, xp=xp)
+    else:
+        values, unsure = told
+        lag, x, on_border = _on_map(values, options, None, xp=xp)
+        if unsure:
+            values = inverse_transform(cross[unsure, ...], shape, keep=False, xp=xp)
+            again = _on_map(values, options, None if unit is None else unit[unsure, ...], xp=xp)
+            lag, x = (with_items(a, unsure, b) for a, b in zip((lag, x), again[:2], strict=True))
+    return polished(lag, x, cross, shape, unit, xp=xp), on_border
+
+
+def _on_map(values: Array, options: Options, unit: Array | None, *, xp: Namespace) -> tuple[Array, Array, Array | None]:
+    """Return the whole-pixel lag of the maximum of maps within the limits, the step from it, and the border flag."""
     index, lag, on_border = peak_within(values, options.limits, xp=xp)
-    return polished(lag, refined(values, index, left, xp=xp), cross, shape, unit, xp=xp), on_border
+    return lag, refined(values, index, unit, xp=xp), on_border
 
 
 def _flags(

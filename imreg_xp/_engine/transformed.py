@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype
-from .._providers import as_reals, inner, product, transform_less_mean
+from .._providers import as_reals, image_means, inner, product, transform_less_mean
 from ..fft_tools._dft import contract, derivative, slopes_and_bends
 from ..fft_tools._modes import moment_columns
 from .problem import Norm, Options, Side, column, over_image
@@ -47,7 +47,7 @@ def transformed(side: Side, options: Options, reference: Transformed | None = No
     """Transform images without masks, those to be registered on a `reference` with it."""
     x = side.image
     shape, dtype, acc = tuple(x.shape[1:]), x.dtype, accumulator_dtype(x, xp=xp)
-    mean = xp.mean(x, axis=over_image(x)) if side.mean is None else side.mean
+    mean = image_means(x, len(shape), xp=xp) if side.mean is None else side.mean
     level_of = xp.astype(mean, acc, copy=False)
     weighted = (side if reference is None else reference).err is not None
     white = reference is None and side.err is None and options.errors and not options.correlated
