@@ -113,10 +113,10 @@ def maps_in_single(
 ) -> tuple[Array, list[int]] | None:
     """Return the maps of cross-powers (batch, modes...) in units (batch,) in single precision, in half the time.
 
-    With them come the items whose maximum they do not tell. Only the host can say so: elsewhere None.
+    With them come the items whose maximum they do not tell. None where the host cannot say so, or it is not worth it.
     """
     on_host = isinstance(cross, np.ndarray) and hasattr(xp.fft, "ihfftn")
-    if not on_host or cross.dtype != np.complex128:
+    if not on_host or cross.dtype != np.complex128 or cross.size < _LARGE // 4:
         return None
     single = np.empty(cross.shape, np.complex64)
     with np.errstate(all="ignore"):  # what overflows has no maximum
@@ -144,12 +144,15 @@ def with_items(x: np.ndarray, items: list[int], values: np.ndarray) -> np.ndarra
 
 
 def image_means(x: Array, ndim: int, *, xp: Namespace) -> Array:
-    """Return the means over the last axes, (batch...). The host sums short rows by a product, in half the time.
+    """Return the means over the last axes, (batch...). The host sums short rows of large ones by a product.
 
-    Long ones would lose digits: products add one after the other.
+    That takes half the time. Long rows would lose digits: products add one after the other.
     """
-    shape = x.shape[x.ndim - ndim :]
-    if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.flags.c_contiguous and math.prod(shape) % _ROW == 0:
+    if (
+        (isinstance(x, np.ndarray) and x.size >= _LARGE)
+        and (x.dtype.kind == "f" and x.flags.c_contiguous)
+        and math.prod(x.shape[x.ndim - ndim :]) % _ROW == 0
+    ):
         sums = np.matmul(x.reshape(-1, _ROW), np.ones(_ROW, x.dtype))
         rows = sums.reshape(*x.shape[: x.ndim - ndim], -1)
         return np.asarray(np.mean(rows, axis=-1, dtype=np.float64) / _ROW).astype(x.dtype)

@@ -25,13 +25,16 @@ def bumps(rng, shape):
     return maps.real
 
 
-def highest(maps, shape):
-    """Return the whole pixel and the maximum next to it, by maps in single precision and the modes in their own."""
+def highest(maps, shape, single):
+    """Return the whole pixel and the maximum next to it, by maps or by such in single precision and the modes."""
     xp = border.array_namespace(values=maps)
-    single = xp.astype(maps, xp.float32)
-    index = argmax(single, xp=xp)
-    x, lag = refined(single, index, None, xp=xp), lags(index, shape, xp=xp)
-    axes = tuple(range(1, maps.ndim))
+    chosen = xp.astype(maps, xp.float32) if single else maps
+    index = argmax(chosen, xp=xp)
+    lag = lags(index, shape, xp=xp)
+    found = refined(chosen, index, lag, None, xp=xp)
+    if not single:
+        return index, found
+    x, axes = found.offset - lag, tuple(range(1, maps.ndim))
     return index, polished(lag, x, xp.fft.rfftn(maps, axes=axes) / math.prod(shape), shape, None, xp=xp)
 
 
@@ -48,10 +51,11 @@ def directly(values, pixel, x, orders):
     return np.sum(total).real
 
 
+@pytest.mark.parametrize("single", [False, True])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_it_is_the_maximum_of_the_interpolant(backend, rng, shape):
+def test_it_is_the_maximum_of_the_interpolant(backend, rng, shape, single):
     maps = bumps(rng, shape)
-    _, found = highest(backend.asarray(maps), shape)
+    _, found = highest(backend.asarray(maps), shape, single or not backend.has_float64)
     offset, value, hessian = (backend.to_numpy(x) for x in (found.offset, found.value, found.hessian))
     double = backend.has_float64
     pixels = np.array([np.unravel_index(np.argmax(m), shape) for m in maps])
@@ -69,10 +73,11 @@ def test_it_is_the_maximum_of_the_interpolant(backend, rng, shape):
         np.testing.assert_allclose(hessian[b], expected, atol=scale * (1e-5 if double else 1e-3))
 
 
+@pytest.mark.parametrize("single", [False, True])
 @pytest.mark.parametrize("shape", [(40,), (21, 24)], ids=str)
-def test_no_point_nearby_is_higher(rng, shape):
+def test_no_point_nearby_is_higher(rng, shape, single):
     maps = bumps(rng, shape)
-    index, found = highest(maps, shape)
+    index, found = highest(maps, shape, single)
     around = itertools.product(np.linspace(-0.9, 0.9, 13), repeat=len(shape))
     for move in around:
         for b, one in enumerate(maps):

@@ -77,26 +77,31 @@ def _peak(
 ) -> tuple[Peak, Array | None]:
     """Return the maximum of C within the limits, and whether it is there at their border.
 
-    The cross-power is still to be divided by its `unit`. The map tells the pixel, and roughly where next to it; where
-    exactly is told by the modes.
+    The cross-power is still to be divided by its `unit`. A map in single precision tells the pixel, and roughly where
+    next to it; where exactly is told by the modes.
     """
     told = maps_in_single(cross, unit, shape, xp=xp) if covered(shape, options.limits) else None
     if told is None:
-        lag, x, on_border = _on_map(inverse_transform(cross, shape, keep=True, xp=xp), options, unit, xp=xp)
+        values = inverse_transform(cross, shape, keep=True, xp=xp)
+        lag, peak, on_border = _on_map(values, options, unit, xp=xp)
+        if xp.finfo(values.dtype).bits > 32:
+            return peak, on_border
+        offset = peak.offset
     else:
         values, unsure = told
-        lag, x, on_border = _on_map(values, options, None, xp=xp)
+        lag, peak, on_border = _on_map(values, options, None, xp=xp)
+        offset = peak.offset
         if unsure:
             values = inverse_transform(cross[unsure, ...], shape, keep=False, xp=xp)
-            again = _on_map(values, options, None if unit is None else unit[unsure, ...], xp=xp)
-            lag, x = (with_items(a, unsure, b) for a, b in zip((lag, x), again[:2], strict=True))
-    return polished(lag, x, cross, shape, unit, xp=xp), on_border
+            again, peak, _ = _on_map(values, options, None if unit is None else unit[unsure, ...], xp=xp)
+            lag, offset = with_items(lag, unsure, again), with_items(offset, unsure, peak.offset)
+    return polished(lag, offset - lag, cross, shape, unit, xp=xp), on_border
 
 
-def _on_map(values: Array, options: Options, unit: Array | None, *, xp: Namespace) -> tuple[Array, Array, Array | None]:
-    """Return the whole-pixel lag of the maximum of maps within the limits, the step from it, and the border flag."""
+def _on_map(values: Array, options: Options, unit: Array | None, *, xp: Namespace) -> tuple[Array, Peak, Array | None]:
+    """Return the whole-pixel lag of the maximum of maps within the limits, the maximum itself, and the border flag."""
     index, lag, on_border = peak_within(values, options.limits, xp=xp)
-    return lag, refined(values, index, unit, xp=xp), on_border
+    return lag, refined(values, index, lag, unit, xp=xp), on_border
 
 
 def _flags(

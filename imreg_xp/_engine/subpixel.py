@@ -1,4 +1,4 @@
-r"""The maximum of a periodic map between its samples: roughly by the map, then by its modes, exact to rounding.
+r"""The maximum of a periodic map between its samples, by the map and, where that is in single precision, by its modes.
 
 The trigonometric interpolant of a map of real samples is, next to a whole pixel p, its Taylor polynomial
 
@@ -29,9 +29,9 @@ __all__ = ["Peak", "polished", "refined"]
 
 _REACH = 1.0  # pixels around the whole-pixel peak that are looked at
 _FINE = 16  # samples per pixel of the local grid, in three dimensions half of it
-_ORDERS, _RANK = 16, 12  # Taylor coefficients per axis of a map, and what they are made of: 1e-6 a pixel away
-_NEAR = {32: 4, 64: 6}  # coefficients where a maximum is known but for a step, by the bits of the spectrum
-_STEPS = 2  # of Newton's method by the modes, after one on the map
+# Taylor coefficients per axis of a map (to 1e-6 and 1e-8 a pixel away), what they are made of, and steps, by its bits
+_ON_MAP = {32: (16, 12, 1), 64: (20, 14, 3)}
+_BY_MODES = {32: (4, 2), 64: (6, 2)}  # coefficients next to a maximum that is known but for a step, and steps
 
 
 class Peak(NamedTuple):
@@ -43,21 +43,22 @@ class Peak(NamedTuple):
     hessian: Array
 
 
-def refined(values: Array, index: Array, unit: Array | None, *, xp: Namespace) -> Array:
-    """Return where the interpolant of maps (batch, ...) is largest, from the pixel `index` (batch, ndim) on.
+def refined(values: Array, index: Array, lag: Array, unit: Array | None, *, xp: Namespace) -> Peak:
+    """Return the maximum of the interpolant of maps (batch, ...) next to the pixel `index` (batch, ndim), at `lag`.
 
-    Maps are still to be divided by their `unit` (batch,), if any.
+    Maps are still to be divided by their `unit` (batch,), if any. In double precision it is exact to rounding.
 
     The best of a grid comes first: from the whole-pixel peak Newton's method diverges in one of ten shallow spectra,
     from there it was not seen to.
     """
     ndim = index.shape[1]
-    taylor = _coefficients(values, index, xp=xp)
+    orders, rank, steps = _ON_MAP[min(xp.finfo(values.dtype).bits, 64)]
+    taylor = _coefficients(values, index, orders, rank, xp=xp)
     taylor = taylor if unit is None else taylor / column(unit, taylor, xp=xp)
     kept = functools.partial(table, dtype=taylor.dtype, like=taylor, xp=xp)
-    best = largest(_on_grid(taylor, kept(_powers, ndim, _ORDERS), xp=xp), xp=xp)
-    offset = xp.take(kept(_points, ndim), best, axis=0)
-    return _stepped(offset, taylor_sums(taylor, offset, xp=xp), xp=xp).offset
+    best = largest(_on_grid(taylor, kept(_powers, ndim, orders), xp=xp), xp=xp)
+    peak = _climbed(taylor, xp.take(kept(_points, ndim), best, axis=0), steps, xp=xp)
+    return peak._replace(offset=lag + peak.offset)
 
 
 def polished(lag: Array, x: Array, spectrum: Array, shape: Sequence[int], unit: Array | None, *, xp: Namespace) -> Peak:
@@ -67,14 +68,20 @@ def polished(lag: Array, x: Array, spectrum: Array, shape: Sequence[int], unit: 
     by more than its noise does. Those of a sum over the modes are as small as its terms: the strong modes of least
     frequency hardly count in the slope.
     """
-    columns = taylor_basis(shape, lag, x, _NEAR[xp.finfo(spectrum.dtype).bits], dtype=spectrum.dtype, xp=xp)
+    orders, steps = _BY_MODES[xp.finfo(spectrum.dtype).bits]
+    columns = taylor_basis(shape, lag, x, orders, dtype=spectrum.dtype, xp=xp)
     taylor = xp.real(contract(spectrum, columns, xp=xp))
     taylor = taylor if unit is None else taylor / column(unit, taylor, xp=xp)
-    more = xp.zeros_like(x)
-    for _ in range(_STEPS):
-        peak = _stepped(more, taylor_sums(taylor, more, xp=xp), xp=xp)
-        more = peak.offset
-    return peak._replace(offset=lag + (x + more))
+    peak = _climbed(taylor, xp.zeros_like(x), steps, xp=xp)
+    return peak._replace(offset=lag + (x + peak.offset))
+
+
+def _climbed(taylor: Array, x: Array, steps: int, *, xp: Namespace) -> Peak:
+    """Take some Newton steps up a Taylor series from x (batch, ndim)."""
+    for _ in range(steps):
+        peak = _stepped(x, taylor_sums(taylor, x, xp=xp), xp=xp)
+        x = peak.offset
+    return peak
 
 
 def _stepped(offset: Array, here: Array, *, xp: Namespace) -> Peak:
@@ -88,7 +95,7 @@ def _stepped(offset: Array, here: Array, *, xp: Namespace) -> Peak:
     return Peak(offset + step, step, derivative(here), -bend)
 
 
-def _coefficients(values: Array, index: Array, *, xp: Namespace) -> Array:
+def _coefficients(values: Array, index: Array, orders: int, rank: int, *, xp: Namespace) -> Array:
     """Return the Taylor coefficients (batch, orders, ..., orders) at a pixel, in the accumulator dtype.
 
     The long sums, over the last axis, are in the dtype of the maps.
@@ -97,16 +104,16 @@ def _coefficients(values: Array, index: Array, *, xp: Namespace) -> Array:
     acc, last = accumulator_dtype(values, xp=xp), len(shape) - 1
     sums, series = [], []
     for axis, n in enumerate(shape):
-        kept = min(_RANK, n)
+        kept = min(rank, n)
         dtype = values.dtype if axis == last else acc
-        samples = interpolation_table(n, _ORDERS, kept, dtype, values, rank_first=axis < last, xp=xp)
+        samples = interpolation_table(n, orders, kept, dtype, values, rank_first=axis < last, xp=xp)
         away = table(_differences, n, kept if axis < last else 1, dtype=index.dtype, like=index, xp=xp)
         at = xp.reshape(index[:, axis, None] + away, (-1,))
         if axis == last:
             sums.append(xp.reshape(xp.take(samples, at, axis=0), (-1, n, kept)))
         else:
             sums.append(xp.matrix_transpose(xp.reshape(xp.take(xp.reshape(samples, (-1,)), at), (-1, kept, n))))
-        series.append(series_table(n, _ORDERS, kept, acc, values, xp=xp))
+        series.append(series_table(n, orders, kept, acc, values, xp=xp))
     return contract(contract(values, sums, xp=xp, dtype=acc), series, xp=xp)
 
 
