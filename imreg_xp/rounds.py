@@ -8,6 +8,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import numpy as np
@@ -70,7 +71,7 @@ def _at_a_time(function: Callable[..., _T], tasks: Iterable[tuple[Any, ...]], th
     if threads == 1:
         yield from itertools.starmap(function, tasks)
         return
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+    with _blas_in_one_thread(), concurrent.futures.ThreadPoolExecutor(threads) as pool:
         running: collections.deque[concurrent.futures.Future[_T]] = collections.deque()
         for task in tasks:
             running.append(pool.submit(function, *task))
@@ -78,6 +79,15 @@ def _at_a_time(function: Callable[..., _T], tasks: Iterable[tuple[Any, ...]], th
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
+
+
+def _blas_in_one_thread() -> AbstractContextManager[Any]:
+    """Keep the threads of BLAS out of the way of ours, if the package that can is there."""
+    try:
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415  (an optional package)
+    except ImportError:
+        return nullcontext()
+    return threadpool_limits(1, user_api="blas")
 
 
 class _Look:

@@ -170,6 +170,29 @@ def test_chunks_at_a_time_are_read_one_by_one_and_not_far_ahead(monkeypatch):
     assert len(set(begun)) == max(most) == 3
 
 
+def test_blas_has_one_thread_while_chunks_are_worked_on_and_then_what_it_had(monkeypatch):
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    def threads():
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+    seen = []
+
+    def solve(*args, **kwargs):
+        seen.extend(threads())
+        return whole(*args, **kwargs)
+
+    whole = rounds.solve
+    monkeypatch.setattr(rounds, "solve", solve)
+    reference, frames = stack()
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before = threads()
+        with scipy.fft.set_workers(2):
+            imreg_xp.register_stack(reference, frames, boundary="wrap", chunk=1)
+        assert threads() == before
+    assert set(seen) == {1}
+
+
 def test_a_mistake_in_one_of_several_chunks_is_told(monkeypatch):
     def broken(*_args, **_kwargs):
         msg = "broken"
