@@ -116,7 +116,7 @@ def maps_in_single(
     With them come the items whose maximum they do not tell. None where the host cannot say so, or it is not worth it.
     """
     on_host = isinstance(cross, np.ndarray) and hasattr(xp.fft, "ihfftn")
-    if not on_host or cross.dtype != np.complex128 or cross.size < _LARGE // 4:
+    if not on_host or cross.dtype != np.complex128 or math.prod(cross.shape[1:]) < _LARGE // 4:
         return None
     single = np.empty(cross.shape, np.complex64)
     with np.errstate(all="ignore"):  # what overflows has no maximum

@@ -148,6 +148,11 @@ def test_stars_tell_the_periods_of_a_lattice_apart(rng):
         image = lattice + brightness * stars
         found = imreg_xp.register(image, np.roll(image, (37, -60), axis=(0, 1)), boundary="wrap")
         np.testing.assert_allclose(found.shift, [-37, 60], atol=1e-6)
+        # in a batch of which single precision tells the others
+        images = np.stack([stars, image, image + stars])
+        moved = np.stack([np.roll(a, (37 - k, -60), axis=(0, 1)) for k, a in enumerate(images)])
+        batch = imreg_xp.register(images, moved, boundary="wrap")
+        np.testing.assert_allclose(batch.shift, [[-37, 60], [-36, 60], [-35, 60]], atol=1e-6)
 
 
 def test_a_negative_gain_without_background_is_no_answer(rng):
