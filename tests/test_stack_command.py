@@ -526,8 +526,9 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(many, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"whole.ecsv", "t.ecsv", "whole", "out"}
 
 
-# the command, stuck in the second of its batches of frames
+# the command, stuck in the second of its batches of frames; a shell lets what it runs in the background ignore Ctrl-C
 STUCK = """
+import signal
 import time
 import imreg_xp.cli
 import imreg_xp.stack_command
@@ -543,6 +544,7 @@ def once(*args, **kwargs):
     return register(*args, **kwargs)
 
 imreg_xp.stack_command.register_stack = once
+signal.signal(signal.SIGINT, signal.default_int_handler)
 imreg_xp.cli.main()
 """
 
