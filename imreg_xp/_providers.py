@@ -144,15 +144,13 @@ def with_items(x: np.ndarray, items: list[int], values: np.ndarray) -> np.ndarra
 
 
 def image_means(x: Array, ndim: int, *, xp: Namespace) -> Array:
-    """Return the means over the last axes, (batch...). The host sums short rows of large ones by a product.
+    """Return the means over the last axes, (batch...). The host sums short rows of large images by a product.
 
     That takes half the time. Long rows would lose digits: products add one after the other.
     """
-    if (
-        (isinstance(x, np.ndarray) and x.size >= _LARGE)
-        and (x.dtype.kind == "f" and x.flags.c_contiguous)
-        and math.prod(x.shape[x.ndim - ndim :]) % _ROW == 0
-    ):
+    pixels = math.prod(x.shape[x.ndim - ndim :])
+    suits = isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.flags.c_contiguous
+    if suits and pixels >= _LARGE and pixels % _ROW == 0:
         sums = np.matmul(x.reshape(-1, _ROW), np.ones(_ROW, x.dtype))
         rows = sums.reshape(*x.shape[: x.ndim - ndim], -1)
         return np.asarray(np.mean(rows, axis=-1, dtype=np.float64) / _ROW).astype(x.dtype)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
 import functools
-import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-import scipy.fft
 
 from ._array import Array, Namespace, array_namespace, device_of, is_array, is_traced, is_traced_or_remote, to_host
 from ._engine import solve, transformed
@@ -30,7 +25,6 @@ _SETTLED = 0.05  # of the error: a step of the joint estimate that is none
 _STILL_MOVING = 0.5  # of the error: a last step that is too large
 
 _Advance = Callable[[int], Any]
-_T = TypeVar("_T")
 
 
 def on_image(
@@ -38,56 +32,20 @@ def on_image(
 ) -> Registration:
     """Register all frames on one image, or on those that a function gives for a block of frames."""
     ndim = len(stack.source.shape) - 1
-    parts: list[list[Array]] = []
-    transform: Any = None
+    parts, transform = [], None
     seen = None if callable(reference) else _Look(reference, stack, options, xp=stack.xp)
-
-    def tasks() -> Iterator[tuple[Block, Array, dict[str, Any]]]:
-        for block in stack:
-            here = {k: stack.per_frame(x, block) if k.startswith("moving") else x for k, x in options.items()}
-            yield block, reference(block) if callable(reference) else reference, here
-
-    def registered(block: Block, image: Array, here: dict[str, Any]) -> tuple[int, list[Array]]:
-        nonlocal transform
+    for block in stack:
+        here = {k: stack.per_frame(x, block) if k.startswith("moving") else x for k, x in options.items()}
+        image = reference(block) if callable(reference) else reference
         xp = array_namespace(reference=image, moving=block.images, optional=arrays_in(here))
         sides, chosen, lead = checked(image, block.images, here, ndim=ndim, seen=seen(block) if seen else None, xp=xp)
         if seen and transform is None and chosen.wrap and all(s.valid is None for s in sides):
             transform = transformed(sides[0], chosen, xp=xp)
         found = unflatten(solve(*sides, chosen, known=transform, xp=xp), lead, xp=xp)
-        return block.size, [field[: block.size, ...] for field in found]
-
-    for size, part in _at_a_time(registered, tasks(), scipy.fft.get_workers() if stack.device == "cpu" else 1):
-        parts.append(part)
-        advance(size)
+        parts.append([field[: block.size, ...] for field in found])
+        advance(block.size)
     fields = zip(*parts, strict=True)
     return Registration(*(stack.xp.concat(list(x), axis=0) if len(x) > 1 else x[0] for x in fields))
-
-
-def _at_a_time(function: Callable[..., _T], tasks: Iterable[tuple[Any, ...]], threads: int) -> Iterator[_T]:
-    """Yield what a function gives for each task, in their order, that many at a time; not many more are begun.
-
-    The tasks themselves are made one by one: what they are read from need not bear several readers.
-    """
-    if threads == 1:
-        yield from itertools.starmap(function, tasks)
-        return
-    with _blas_in_one_thread(), concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        running: collections.deque[concurrent.futures.Future[_T]] = collections.deque()
-        for task in tasks:
-            running.append(pool.submit(function, *task))
-            if len(running) > threads:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
-
-
-def _blas_in_one_thread() -> AbstractContextManager[Any]:
-    """Keep the threads of BLAS out of the way of ours, if the package that can is there."""
-    try:
-        from threadpoolctl import threadpool_limits  # noqa: PLC0415  (an optional package)
-    except ImportError:
-        return nullcontext()
-    return threadpool_limits(1, user_api="blas")
 
 
 class _Look:

@@ -100,10 +100,6 @@ def register_stack(
 
     Notes
     -----
-    Inside ``with scipy.fft.set_workers(n)`` n chunks of NumPy arrays are worked on at a time, one thread each, which
-    changes no number. BLAS should then have one thread: threadpoolctl sees to that for the time of the call if it is
-    installed, else set ``OPENBLAS_NUM_THREADS=1`` (or what it is for yours) before NumPy is imported.
-
     The errors of a chain are not the sum of those of its links: most of the error of a link is the noise of its two
     frames, which the next link takes back. See `imreg_xp.adjustment` for what adds up.
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
-import time
 
 import numpy as np
 import pytest
-import scipy.fft
 from skies import cut, random_sky, smoothed_noise
 
 import imreg_xp
-from imreg_xp import Status, _memory, rounds
+from imreg_xp import Status, _memory
 from imreg_xp import frames as frames_module
 
 SHAPE = (41, 37)  # odd: a Nyquist mode that was shifted once cannot be shifted back
@@ -125,83 +122,6 @@ def test_a_stored_stack_is_read_a_chunk_at_a_time():
     np.testing.assert_array_equal(found.shift, imreg_xp.register_stack(reference, frames, boundary="wrap", chunk=2)[0])
     assert max(source.read) == 2
     assert sum(source.read) <= len(frames) + 1
-
-
-@pytest.mark.parametrize("boundary", ["overlap", "wrap"])
-@pytest.mark.parametrize("policy", [None, "first", "mean", "joint"])
-def test_chunks_at_a_time_change_no_number(policy, boundary):
-    reference, frames = stack(periodic=boundary == "wrap")
-    reference = reference if policy is None else policy
-    one = imreg_xp.register_stack(reference, frames, boundary=boundary, chunk=1)
-    with scipy.fft.set_workers(3):
-        several = imreg_xp.register_stack(reference, frames, boundary=boundary, chunk=1)
-    for a, b in zip(one, several, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-def test_chunks_at_a_time_are_read_one_by_one_and_not_far_ahead(monkeypatch):
-    reference, frames = stack()
-    frames = np.concatenate([frames] * 4)
-    reader, working, begun, most = threading.Lock(), [], [], []
-
-    class Stored:
-        shape, dtype = frames.shape, frames.dtype
-
-        def __getitem__(self, rows):
-            assert reader.acquire(blocking=False)
-            time.sleep(0.001)
-            reader.release()
-            return frames[rows]
-
-    def solve(*args, **kwargs):
-        begun.append(threading.get_ident())
-        working.append(1)
-        most.append(len(working))
-        time.sleep(0.01)
-        found = whole(*args, **kwargs)
-        working.pop()
-        return found
-
-    whole = rounds.solve
-    monkeypatch.setattr(rounds, "solve", solve)
-    with scipy.fft.set_workers(3):
-        imreg_xp.register_stack(reference, Stored(), boundary="wrap", chunk=1)
-    assert len(begun) == len(frames)
-    assert len(set(begun)) == max(most) == 3
-
-
-def test_blas_has_one_thread_while_chunks_are_worked_on_and_then_what_it_had(monkeypatch):
-    threadpoolctl = pytest.importorskip("threadpoolctl")
-
-    def threads():
-        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
-
-    seen = []
-
-    def solve(*args, **kwargs):
-        seen.extend(threads())
-        return whole(*args, **kwargs)
-
-    whole = rounds.solve
-    monkeypatch.setattr(rounds, "solve", solve)
-    reference, frames = stack()
-    with threadpoolctl.threadpool_limits(2, user_api="blas"):
-        before = threads()
-        with scipy.fft.set_workers(2):
-            imreg_xp.register_stack(reference, frames, boundary="wrap", chunk=1)
-        assert threads() == before
-    assert set(seen) == {1}
-
-
-def test_a_mistake_in_one_of_several_chunks_is_told(monkeypatch):
-    def broken(*_args, **_kwargs):
-        msg = "broken"
-        raise ZeroDivisionError(msg)
-
-    reference, frames = stack()
-    monkeypatch.setattr(rounds, "solve", broken)
-    with scipy.fft.set_workers(2), pytest.raises(ZeroDivisionError, match="broken"):
-        imreg_xp.register_stack(reference, frames, chunk=1)
 
 
 def test_integers_keep_their_dtype_up_to_the_device(backend):
