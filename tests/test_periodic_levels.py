@@ -139,6 +139,33 @@ def test_single_precision_converges_as_double_does(rng, shape, slope, noise):
     assert np.nanmax(abs(single.shift - double.shift) / double.shift_err) < 0.05
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(16, 16), (64, 64), (65, 63), (200, 200), (255, 256), (12, 14, 16)])
+def test_stripes_have_no_place_along_themselves(rng, shape, dtype):
+    for axis in range(len(shape)):
+        for _ in range(4):
+            profile = np.cumsum(rng.normal(size=shape[axis]))
+            profile -= np.linspace(0, profile[-1], len(profile))
+            lay = [-1 if a == axis else 1 for a in range(len(shape))]
+            first = np.broadcast_to(profile.reshape(lay), shape)
+            second = np.broadcast_to((np.roll(profile, 3) + 0.2 * rng.normal(size=len(profile))).reshape(lay), shape)
+            for noise in ("white", "correlated"):
+                images = [np.array(a, dtype=dtype) for a in (first, second)]
+                found = imreg_xp.register(*images, boundary="wrap", noise=noise, ndim=len(shape))
+                assert found.status == imreg_xp.Status.NOT_CONVERGED
+                assert np.all(np.isnan(found.shift))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_slanted_stripes_have_no_place_along_themselves_either(rng, dtype):
+    y, x = np.mgrid[:96, :96]
+    for _ in range(6):
+        profile = np.cumsum(rng.normal(size=96))
+        profile -= np.linspace(0, profile[-1], 96)
+        images = [np.array(p[(x + y) % 96], dtype=dtype) for p in (profile, np.roll(profile, 3))]
+        assert imreg_xp.register(*images, boundary="wrap").status == imreg_xp.Status.NOT_CONVERGED
+
+
 def test_stars_tell_the_periods_of_a_lattice_apart(rng):
     """Its correlation has 256 maxima which differ by less than single precision can tell."""
     y, x = np.mgrid[:256, :256]

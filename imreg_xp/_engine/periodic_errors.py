@@ -19,6 +19,9 @@ from .transformed import Transformed
 __all__ = ["Fit", "Pair", "fit_at"]
 
 
+_BROADEST = 1e6  # pixels: a peak of that width is none
+
+
 class Pair(NamedTuple):
     """Two images, transformed, and their cross-power."""
 
@@ -52,6 +55,9 @@ def fit_at(pair: Pair, peak: Peak, weights: Array | None, dof: int, options: Opt
     if options.fit_scale:
         scale = (value + low_r * low_m) / xp.where(signal > 0, signal, 1.0)
     h = inverse(peak.hessian, xp=xp)
+    # what is the same all along a direction has the curvature of rounding errors there
+    level = xp.any(xp.linalg.diagonal(h) * peak.value[:, None] > _BROADEST**2, axis=1)
+    h = xp.where(level[:, None, None], math.nan, h)
     if not options.errors:
         return Fit(0 * h, scale, None)
     # differences of large sums: rounding may take them below zero, and too few pixels are reported as such
