@@ -55,7 +55,7 @@ def fit_at(pair: Pair, peak: Peak, weights: Array | None, dof: int, options: Opt
     if options.fit_scale:
         scale = (value + low_r * low_m) / xp.where(signal > 0, signal, 1.0)
     h = inverse(peak.hessian, xp=xp)
-    # what is the same all along a direction has the curvature of rounding errors there
+    # what is the same all along an axis has the curvature of rounding errors there
     level = xp.any(xp.linalg.diagonal(h) * peak.value[:, None] > _BROADEST**2, axis=1)
     h = xp.where(level[:, None, None], math.nan, h)
     if not options.errors:
