@@ -9,6 +9,9 @@ import pytest
 from skies import cut, random_sky
 
 import imreg_xp
+from imreg_xp._engine import periodic
+from imreg_xp._engine.chunks import rows
+from imreg_xp._engine.problem import Side
 
 SHAPE = (40, 46)
 MEAN_R, MEAN_M = 2000.0, 1500.0
@@ -170,6 +173,31 @@ def test_stars_tell_the_periods_of_a_lattice_apart(rng):
         moved = np.stack([np.roll(a, (37 - k, -60), axis=(0, 1)) for k, a in enumerate(images)])
         batch = imreg_xp.register(images, moved, boundary="wrap")
         np.testing.assert_allclose(batch.shift, [[-37, 60], [-36, 60], [-35, 60]], atol=1e-6)
+
+
+def test_a_limited_search_takes_the_map_in_double_precision(rng, monkeypatch):
+    """What single precision tells of the whole map it may not tell of the part that is searched."""
+    calls = []
+
+    def counted(*args, **kwargs):
+        calls.append(1)
+        return whole(*args, **kwargs)
+
+    whole = periodic.maps_in_single
+    monkeypatch.setattr(periodic, "maps_in_single", counted)
+    image = rng.normal(size=(256, 256))
+    for limit, used in ((5, 0), (None, 1)):
+        calls.clear()
+        found = imreg_xp.register(image, np.roll(image, 2, axis=0), boundary="wrap", max_shift=limit)
+        np.testing.assert_allclose(found.shift, [-2, 0], atol=1e-9)
+        assert len(calls) == used
+
+
+def test_a_mean_stays_with_its_image(rng):
+    images, means = rng.normal(size=(5, 4, 6)), np.arange(5.0)
+    some = rows(Side(images, None, None, mean=means), 1, 3)
+    np.testing.assert_array_equal(some.mean, [1, 2])
+    np.testing.assert_array_equal(some.image, images[1:3])
 
 
 def test_a_negative_gain_without_background_is_no_answer(rng):

@@ -31,7 +31,8 @@ _REACH = 1.0  # pixels around the whole-pixel peak that are looked at
 _FINE = 16  # samples per pixel of the local grid, in three dimensions half of it
 # Taylor coefficients per axis of a map (to 1e-6 and 1e-8 a pixel away), what they are made of, and steps, by its bits
 _ON_MAP = {32: (16, 12, 1), 64: (20, 14, 3)}
-_BY_MODES = {32: (4, 2), 64: (6, 2)}  # coefficients next to a maximum that is known but for a step, and steps
+_BY_MODES = {32: 4, 64: 6}  # coefficients next to a maximum that is known but for a step, by the bits of the modes
+_STEPS = 2  # from there
 
 
 class Peak(NamedTuple):
@@ -68,11 +69,10 @@ def polished(lag: Array, x: Array, spectrum: Array, shape: Sequence[int], unit: 
     by more than its noise does. Those of a sum over the modes are as small as its terms: the strong modes of least
     frequency hardly count in the slope.
     """
-    orders, steps = _BY_MODES[xp.finfo(spectrum.dtype).bits]
-    columns = taylor_basis(shape, lag, x, orders, dtype=spectrum.dtype, xp=xp)
+    columns = taylor_basis(shape, lag, x, _BY_MODES[xp.finfo(spectrum.dtype).bits], dtype=spectrum.dtype, xp=xp)
     taylor = xp.real(contract(spectrum, columns, xp=xp))
     taylor = taylor if unit is None else taylor / column(unit, taylor, xp=xp)
-    peak = _climbed(taylor, xp.zeros_like(x), steps, xp=xp)
+    peak = _climbed(taylor, xp.zeros_like(x), _STEPS, xp=xp)
     return peak._replace(offset=lag + (x + peak.offset))
 
 
