@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._array import Array, Namespace, array_namespace, as_array, device_of
+from ._array import Array, Namespace, array_namespace, as_array, device_of, is_kind
 from ._memory import pixels_per_chunk
 
 __all__ = ["Block", "Frames", "open_frames"]
 
-_BYTES_PER_PIXEL = 8 * 40  # float64 images that the general estimator holds at a time, at most
+# What the general estimator holds at a time, at most, with masks and errors: images padded to twice their length along
+# each axis, and for small ones tables of noise and rings.
+_IMAGES = 16
+_MORE = 8  # pixels along each axis
 
 
 class Block(NamedTuple):
@@ -126,5 +129,17 @@ def open_frames(frames: Any, chunk: Any, *, like: Array | None = None) -> Frames
     like = first if like is None else like
     xp = array_namespace(reference=like, frames=like if on_host else first)
     pixels = math.prod(shape[1:])
-    chosen = chunk or max(1, pixels_per_chunk(like, _BYTES_PER_PIXEL, xp=xp) // max(pixels, 1))
+    size = _bytes_per_pixel(shape[1:], like, first, xp=xp)
+    chosen = chunk or max(1, pixels_per_chunk(like, size, xp=xp) // max(pixels, 1))
     return Frames(frames, min(int(chosen), shape[0]), device_of(like), xp)
+
+
+def _bytes_per_pixel(shape: Sequence[int], *images: Array, xp: Namespace) -> int:
+    """Return how much memory a pixel of frames of a `shape` takes at most; `images` are like them."""
+    bits = [_float_bits(x, xp=np if isinstance(x, np.ndarray) else xp) for x in images]
+    size = 4 if 0 < max(bits) <= 32 else 8
+    return math.ceil(size * _IMAGES * math.prod(2 * (n + _MORE) / max(n, 1) for n in shape))
+
+
+def _float_bits(x: Array, *, xp: Namespace) -> int:
+    return int(xp.finfo(x.dtype).bits) if is_kind(x.dtype, "real floating", xp=xp) else 0

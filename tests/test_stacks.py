@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
+import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -220,17 +223,64 @@ def test_a_registration_of_other_frames_is_refused():
         imreg_xp.coadd(frames, found, np.ones(3))
 
 
-def test_the_free_memory_of_a_device_bounds_a_chunk(monkeypatch):
-    class Device:
-        mem_info = (10**6, 10**9)
+@pytest.fixture
+def card(monkeypatch):
+    """Return a function that puts arrays on a device of so many free bytes."""
 
-    monkeypatch.setattr(_memory, "device_of", lambda _: Device())
-    monkeypatch.setattr(_memory, "is_traced_or_remote", lambda _: True)
+    def with_free(device):
+        monkeypatch.setattr(_memory, "device_of", lambda _: device)
+        monkeypatch.setattr(_memory, "is_traced_or_remote", lambda _: True)
+
+    return with_free
+
+
+def test_the_free_memory_of_a_device_bounds_a_chunk(card, monkeypatch):
+    card(SimpleNamespace(mem_info=(10**6, 10**9)))
     assert _memory.free_bytes(None, xp=np) == 10**6
-    assert _memory.pixels_per_chunk(None, 320, xp=np) == 3125
+    assert _memory.pixels_per_chunk(None, 320, xp=np) == 2343
+    card(SimpleNamespace(mem_info=(10**12, 10**12)))
+    assert _memory.pixels_per_chunk(None, 320, xp=np) == 2**28
     monkeypatch.undo()
     assert 2**28 < _memory.free_bytes(np.zeros(1), xp=np) < 2**45
     assert frames_module.open_frames(np.zeros((500, 256, 256), np.uint8), None).chunk == 8
+
+
+def test_what_a_library_keeps_for_its_next_arrays_is_free(card):
+    card(SimpleNamespace(mem_info=(10**6, 10**9)))
+    pool = SimpleNamespace(free_bytes=lambda: 5000)
+    cupy = SimpleNamespace(get_default_memory_pool=lambda: pool)
+    assert _memory.free_bytes(None, xp=cupy) == 10**6 + 5000
+    card(SimpleNamespace(type="cuda"))
+    cuda = SimpleNamespace(
+        mem_get_info=lambda _: (10**6, 10**9), memory_reserved=lambda _: 9000, memory_allocated=lambda _: 2000
+    )
+    assert _memory.free_bytes(None, xp=SimpleNamespace(cuda=cuda)) == 10**6 + 7000
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("shape", "count"), [((1000,), 32), ((100, 90), 12), ((16, 16), 99), ((30, 30, 30), 4)])
+def test_a_chunk_needs_no_more_memory_than_is_free(card, monkeypatch, shape, count, dtype):
+    """With masks and errors, which take most; and room for the work areas of FFTs, a seventh of it."""
+    free = 8 * 10**9
+    card(SimpleNamespace(mem_info=(free, free)))
+    rng = np.random.default_rng(0)
+    frames = rng.normal(size=(count, *shape)).astype(dtype)
+    many = np.broadcast_to(frames[0], (10**7, *shape))
+    pixels = frames_module.open_frames(many, None, like=frames[0]).chunk * math.prod(shape)
+    monkeypatch.undo()
+    err, valid = np.full(frames.shape, dtype(1)), np.ones(frames.shape, dtype=bool)
+    valid[:, 3:5] = False
+
+    def register():
+        options = {"reference_err": err[0], "moving_err": err, "reference_valid": valid[0], "moving_valid": valid}
+        return imreg_xp.register_stack(frames[0], frames, chunk=count, **options)
+
+    register()
+    tracemalloc.start()
+    register()
+    needed = tracemalloc.get_traced_memory()[1] / frames.size
+    tracemalloc.stop()
+    assert 0.25 * free < needed * pixels * 8 / 7 < free
 
 
 def test_changes_of_a_private_memory_map_survive(tmp_path):

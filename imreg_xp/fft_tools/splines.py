@@ -26,6 +26,7 @@ __all__ = ["FINER", "coefficients", "orders_of", "spline_at"]
 FINER = 2  # coefficients per pixel along an axis
 _DEGREE = 5
 _BLOCKS = 8  # of a chunk, each of which some dozen arrays are made of
+_BYTES_PER_PIXEL = 125  # of a chunk: those of a block have 1000
 
 
 def _filter(n: int, half: bool) -> np.ndarray:
@@ -124,7 +125,7 @@ def spline_at(coefs: Array, points: Sequence[Array], *, orders: int = 1, xp: Nam
     Arrays (batch, ...) in the dtype of `coefs`, one per entry of ``orders_of(ndim, orders)``.
     """
     pixels = math.prod(points[0].shape)
-    rows = max(1, points[0].shape[1] * pixels_per_chunk(coefs, 1, xp=xp) // (_BLOCKS * pixels))
+    rows = max(1, points[0].shape[1] * pixels_per_chunk(coefs, _BYTES_PER_PIXEL, xp=xp) // (_BLOCKS * pixels))
     parts = [
         _spline_at(coefs, [part(x, 1, start, min(start + rows, x.shape[1])) for x in points], orders, xp=xp)
         for start in range(0, points[0].shape[1], rows)
