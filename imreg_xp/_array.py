@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import math
 import numbers
-import types
 from typing import Any
 
 import array_api_compat as compat
@@ -18,9 +17,10 @@ import array_api_compat.numpy as _numpy
 import numpy as np
 import scipy.fft
 
-from ._host import FUNCTIONS
+from ._host import NumpyNamespace
 
 __all__ = [
+    "OVERWRITING",
     "Array",
     "Namespace",
     "accumulator_dtype",
@@ -41,6 +41,7 @@ __all__ = [
     "is_traced_or_remote",
     "known_finite",
     "may_be_kept",
+    "overwriting_fft",
     "to_host",
 ]
 
@@ -48,26 +49,9 @@ Array = Any
 Namespace = Any
 
 
-class _NumpyNamespace:
-    """The array API over NumPy with a chosen FFT module.
-
-    `numpy.fft` transforms float32 in double precision and has no threads; `scipy.fft` has both and lets the user plug
-    in another backend (`scipy.fft.set_global_backend`).
-    """
-
-    def __init__(self, fft: types.ModuleType) -> None:
-        self.fft = fft
-        self.__dict__.update(FUNCTIONS)
-
-    def __getattr__(self, name: str) -> Any:
-        function = getattr(_numpy, name)
-        self.__dict__[name] = function  # found directly from now on
-        return function
-
-
 _FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))  # in the byte order of the machine
-_WITH_SCIPY_FFT = _NumpyNamespace(scipy.fft)
-_WITH_NUMPY_FFT = _NumpyNamespace(np.fft)
+_WITH_SCIPY_FFT = NumpyNamespace(scipy.fft, _numpy)
+_WITH_NUMPY_FFT = NumpyNamespace(np.fft, _numpy)
 
 
 def array_namespace(
@@ -119,6 +103,22 @@ def _keep_freed_memory() -> None:
 
 def _library(array: Array) -> str:
     return type(array).__module__.partition(".")[0]
+
+
+def _fft_of_cupy() -> Any:
+    from cupyx.scipy import fft  # noqa: PLC0415  (an extra)
+
+    return fft
+
+
+OVERWRITING = {"cupy": _fft_of_cupy}
+"""What imports the transforms of an array library that may write over what they are given."""
+
+
+def overwriting_fft(x: Array) -> Any:
+    """Return the module whose transforms take `overwrite_x` for arrays like `x` on an accelerator, if there is one."""
+    found = OVERWRITING.get(_library(x))
+    return None if found is None else found()
 
 
 @functools.lru_cache(maxsize=256)
@@ -279,7 +279,8 @@ def to_host(*arrays: Array) -> list[np.ndarray]:
         return [_to_host(x) for x in arrays]
     xp = compat.array_namespace(arrays[0])
     acc = accumulator_dtype(arrays[0], xp=xp)
-    packed = _to_host(xp.concat([xp.astype(xp.reshape(x, (-1,)), acc) for x in arrays]))
+    acc = arrays[0].dtype if all(x.dtype == arrays[0].dtype for x in arrays) else acc
+    packed = _to_host(xp.concat([xp.astype(xp.reshape(x, (-1,)), acc, copy=False) for x in arrays]))
     parts = np.split(packed, np.cumsum([math.prod(x.shape) for x in arrays])[:-1])
     return [
         part.reshape(x.shape).astype(str(x.dtype).rpartition(".")[2]) for part, x in zip(parts, arrays, strict=True)

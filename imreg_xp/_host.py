@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import functools
 import math
+import types
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["FUNCTIONS"]
+__all__ = ["FUNCTIONS", "NumpyNamespace"]
 
 _Axis = int | tuple[int, ...] | None
 _add: Any = np.add
@@ -101,3 +102,20 @@ FUNCTIONS = {
     "take": _take,
     "zeros_like": _zeros_like,
 }
+
+
+class NumpyNamespace:
+    """The array API over NumPy with a chosen FFT module; `others` has what is not told here.
+
+    `numpy.fft` transforms float32 in double precision and has no threads; `scipy.fft` has both and lets the user plug
+    in another backend (`scipy.fft.set_global_backend`).
+    """
+
+    def __init__(self, fft: types.ModuleType, others: types.ModuleType) -> None:
+        self.fft, self._others = fft, others
+        self.__dict__.update(FUNCTIONS)
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._others, name)
+        self.__dict__[name] = function  # found directly from now on
+        return function

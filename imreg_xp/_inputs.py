@@ -23,6 +23,7 @@ from ._array import (
     to_host,
 )
 from ._batch import as_batch, broadcast_batch
+from ._bounds import at_least
 from ._engine.problem import Options, Side, over_image
 from ._engine.result import Registration, SimilarityRegistration
 from ._providers import image_means
@@ -238,7 +239,7 @@ def _typical(err: Array, good: Array, *, xp: Namespace) -> Array:
     smallest = xp.min(xp.where(good, err, xp.full_like(err, math.inf)), axis=axes, keepdims=True)
     ratio = xp.where(good, smallest, xp.zeros_like(err)) / xp.where(good, err, xp.ones_like(err))
     count = xp.sum(xp.astype(good, err.dtype), axis=axes, keepdims=True)
-    mean = xp.sum(ratio * ratio, axis=axes, keepdims=True) / xp.maximum(count, 1.0)
+    mean = xp.sum(ratio * ratio, axis=axes, keepdims=True) / at_least(count, 1.0, xp=xp)
     return smallest / xp.sqrt(xp.where(mean > 0, mean, xp.ones_like(mean)))
 
 
@@ -246,7 +247,7 @@ def _sane(err: Array, good: Array, *, xp: Namespace) -> Array:
     """Give invalid pixels the mean error of the others: it is not used, but must be a number."""
     axes = over_image(err)
     total = xp.sum(xp.where(good, err, xp.zeros_like(err)), axis=axes, keepdims=True)
-    mean = total / xp.maximum(xp.sum(xp.astype(good, err.dtype), axis=axes, keepdims=True), 1.0)
+    mean = total / at_least(xp.sum(xp.astype(good, err.dtype), axis=axes, keepdims=True), 1.0, xp=xp)
     return xp.where(good, err, xp.where(mean > 0, mean, xp.ones_like(mean)))
 
 

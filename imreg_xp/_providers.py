@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ._array import Array, Namespace
+from ._array import Array, Namespace, overwriting_fft
+from ._kernels import Total, elementwise, per_item
 from ._static import table
 
 __all__ = [
     "as_reals",
+    "cross_powers",
     "image_means",
     "in_library",
     "inner",
@@ -20,8 +22,11 @@ __all__ = [
     "largest",
     "maps_in_single",
     "matmul",
+    "normalised",
     "phases",
+    "power",
     "product",
+    "squares",
     "transform_less_mean",
     "with_items",
 ]
@@ -54,6 +59,36 @@ def transform_less_mean(x: Array, mean: Array | None, *, conjugate: bool, xp: Na
     return spectrum
 
 
+def normalised(x: Array, mean: Array, factor: Array, acc: Any, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return images (batch, ...) less their means and times a factor (batch,), and the sums of their squares."""
+    lay = (-1,) + (1,) * (x.ndim - 1)
+    columns = xp.reshape(mean, lay), xp.reshape(factor, lay)
+    if isinstance(x, np.ndarray):
+        x = product(x - columns[0], columns[1])
+        return x, inner(x, x, acc, xp=xp)
+    found: tuple[Array, Array] = _normalised(x, *columns, xp=xp)
+    return found
+
+
+@elementwise
+def _normalised(x: Array, mean: Array, factor: Array, *, xp: Namespace) -> tuple[Array, Total]:  # noqa: ARG001
+    x = (x - mean) * factor
+    return x, Total(x * x)
+
+
+def cross_powers(m: Array, r: Array, *, xp: Namespace) -> tuple[Array, Array | None]:
+    """Return m r, in the memory of m if that can be; and where that is cheap once more, to be written over."""
+    if isinstance(m, np.ndarray) or overwriting_fft(m) is None:
+        return product(m, r), None
+    found: tuple[Array, Array] = _twice(m, r, xp=xp)
+    return found
+
+
+@elementwise
+def _twice(m: Array, r: Array, *, xp: Namespace) -> tuple[Array, Array]:  # noqa: ARG001
+    return m * r, m * r
+
+
 def inverse_transform(spectrum: Array, shape: Sequence[int], *, keep: bool, xp: Namespace) -> Array:
     """Return N times the `irfftn` of spectra (batch, modes...).
 
@@ -63,6 +98,8 @@ def inverse_transform(spectrum: Array, shape: Sequence[int], *, keep: bool, xp: 
     axes = tuple(range(1, spectrum.ndim))
     on_host = isinstance(spectrum, np.ndarray) and hasattr(xp.fft, "ihfftn")
     least = _BEYOND_CACHE * spectrum.shape[0] if keep else _LARGE // 4
+    if not (keep or on_host) and (fft := overwriting_fft(spectrum)) is not None:
+        return fft.irfftn(spectrum, tuple(shape), axes, "forward", overwrite_x=True)
     if len(axes) == 1 or not on_host or spectrum.size < least:
         return xp.fft.irfftn(spectrum, s=tuple(shape), axes=axes, norm="forward")
     half = spectrum.copy() if keep else spectrum
@@ -94,6 +131,23 @@ def as_reals(x: Array, *, xp: Namespace) -> Array:
     if isinstance(x, np.ndarray) and x.flags.c_contiguous:
         return x.view(x.real.dtype)
     return xp.reshape(xp.stack([xp.real(x), xp.imag(x)], axis=-1), (*x.shape[:-1], -1))
+
+
+def squares(x: Array, *, xp: Namespace) -> Array:
+    """Return the squares of the parts of complex numbers: on the host (batch, ..., 2 n), in turn, else their sums."""
+    if isinstance(x, np.ndarray):
+        parts = as_reals(x, xp=xp)
+        return parts * parts
+    return power(x, None, xp=xp)
+
+
+@elementwise
+def power(a: Array, b: Array | None = None, *, xp: Namespace) -> Array:
+    """Return Re(conj(a) b), or |a|^2, of spectra (batch, modes...)."""
+    if b is None:
+        size = abs(a)
+        return size * size
+    return xp.real(xp.conj(a) * b)
 
 
 def phases(angle: Array, cdtype: Any, *, xp: Namespace) -> Array:
@@ -182,7 +236,12 @@ def largest(maps: Array, *, xp: Namespace) -> Array:
     best = xp.argmax(xp.max(rows, axis=-1), axis=-1)
     first = table(_starts, batch, rows.shape[1], dtype=best.dtype, like=best, xp=xp)
     row = xp.take(xp.reshape(rows, (-1, width)), first + best, axis=0)
-    return best * width + xp.argmax(row, axis=-1)
+    return _counted(best, xp.argmax(row, axis=-1), width=width, xp=xp)
+
+
+@per_item
+def _counted(row: Array, column: Array, *, width: int, xp: Namespace) -> Array:  # noqa: ARG001
+    return row * width + column
 
 
 def _starts(batch: int, rows: int) -> np.ndarray:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 import numpy as np
 
 from ._array import Array, Namespace, device_of, may_be_kept
 
-__all__ = ["table"]
+__all__ = ["numbers", "table"]
 
 
 class _Place:
@@ -62,3 +62,8 @@ def table(
     if not may_be_kept(like):
         return _made(make, args, dtype, place, xp=xp)
     return (_large if large else _small)(make, args, dtype, place, xp=xp)
+
+
+def numbers(values: Iterable[float], *, dtype: Any, like: Array, xp: Namespace) -> Array:
+    """Return a few numbers that depend on shapes alone as an array beside `like`; it must not be written to."""
+    return table(np.asarray, tuple(values), dtype=dtype, like=like, xp=xp)

@@ -16,6 +16,7 @@ from ._engine import solve
 from ._engine.lattice import Lattice, correlation_at_shifts, lattice
 from ._engine.taylor import patch_at, taylor_covariance, taylor_peak
 from ._inputs import choose, image_pair, shift_limits
+from ._static import numbers
 from .chi2_shifts.fitting import BOUNDARIES
 
 __all__ = ["cross_correlation_shifts"]
@@ -161,7 +162,7 @@ def _peak(
     index, step, bend = taylor_peak(values, allowed, xp=xp)
     patch = patch_at(values, index, (reach, reach), xp=xp)
     # the index grows against the offset
-    middle = xp.asarray([(n - 1) // 2 for n in values.shape[1:]], dtype=index.dtype, device=device_of(index))
+    middle = numbers(((n - 1) // 2 for n in values.shape[1:]), dtype=index.dtype, like=index, xp=xp)
     best = xp.astype(middle - index, step.dtype)
     peak = patch[:, reach, reach]
     there = xp.isfinite(peak) & (peak > 0)

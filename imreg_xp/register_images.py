@@ -7,16 +7,8 @@ from typing import Any
 
 import scipy.fft
 
-from ._array import (
-    Array,
-    Namespace,
-    accumulator_dtype,
-    array_namespace,
-    complex_dtype,
-    is_kind,
-    is_number,
-    to_host,
-)
+from ._array import Array, Namespace, accumulator_dtype, array_namespace, complex_dtype, is_kind, is_number, to_host
+from ._bounds import at_least
 from ._engine import solve
 from ._engine.complex_peak import aligned_to, complex_peak, offset_covariance, square
 from ._engine.resample import shifted
@@ -175,7 +167,7 @@ def dftregistration(
     power = _power(first, xp=xp) * _power(second, xp=xp)
     likeness = square(value, xp=xp) / xp.where(power > 0, power, math.nan)
     phase = -xp.atan2(xp.imag(value), xp.real(value))
-    numbers = [xp.sqrt(xp.maximum(1 - likeness, 0.0))[:, None], phase[:, None], -offset]
+    numbers = [xp.sqrt(at_least(1 - likeness, 0.0, xp=xp))[:, None], phase[:, None], -offset]
     if return_error:
         variance = offset_covariance(aligned_to(cross, offset, phase, xp=xp), xp=xp)
         numbers.append(xp.sqrt(xp.linalg.diagonal(variance)))

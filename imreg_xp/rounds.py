@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ._array import Array, Namespace, array_namespace, device_of, is_array, is_traced, is_traced_or_remote, to_host
+from ._bounds import at_least
 from ._engine import solve, transformed
 from ._engine.result import Registration, Status
 from ._inputs import Seen, unflatten
@@ -71,11 +72,11 @@ class _Look:
             images.append(stack.source)
         axes = tuple(range(1, images[0].ndim))
         means = [xp.mean(x, axis=axes) if xp.isdtype(x.dtype, "real floating") else None for x in images]
-        told = iter(to_host(*(xp.isfinite(mean) for mean in means if mean is not None)))
+        told = iter(to_host(*(mean for mean in means if mean is not None)))
         # images of two dtypes will be of another one when they are registered, and so will their means
         kept = all(x.dtype == images[0].dtype for x in images)
         self._seen = [
-            (np.ones(x.shape[0], dtype=bool) if mean is None else next(told), mean if kept else None)
+            (np.ones(x.shape[0], dtype=bool) if mean is None else np.isfinite(next(told)), mean if kept else None)
             for x, mean in zip(images, means, strict=True)
         ]
 
@@ -159,7 +160,7 @@ class _Others:
         known = coadd.coverage > 1
         # one frame less than in the mean
         variance = coadd.variance * coadd.coverage / xp.where(known, coadd.coverage - 1, xp.ones_like(coadd.coverage))
-        count = xp.maximum(xp.sum(xp.astype(known, variance.dtype)), 1.0)
+        count = at_least(xp.sum(xp.astype(known, variance.dtype)), 1.0, xp=xp)
         mean = xp.sum(xp.where(known, variance, xp.zeros_like(variance))) / count
         return xp.sqrt(xp.where(mean > 0, mean, xp.full_like(mean, xp.finfo(mean.dtype).smallest_normal)))
 

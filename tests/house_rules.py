@@ -37,8 +37,11 @@ ROOMS = (
     Room("version", 0, ("_version",)),
     Room("functions of the host", 0, ("_host",)),
     Room("border", 0, ("_array",), also=("functions of the host",)),
+    Room("bounds", 0, ("_bounds",), also=("border",)),
     Room("tables", 0, ("_static",), also=("border",)),
-    Room("providers", 0, ("_providers",), also=("border", "tables")),
+    # what becomes one kernel where kernels are compiled
+    Room("kernels", 0, ("_kernels",), also=("border",)),
+    Room("providers", 0, ("_providers",), also=("border", "tables", "kernels")),
     Room("fft lengths", 0, ("_fft_length",)),
     Room("batches", 0, ("_batch",), also=("border",)),
     Room("memory", 0, ("_memory",), also=("border",)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
@@ -11,6 +13,7 @@ from skies import cut, random_sky, smoothed_noise
 
 import imreg_xp
 from imreg_xp import Status
+from imreg_xp.fft_tools._dft import irfft
 
 BOUNDARIES = ("overlap", "wrap")
 
@@ -280,6 +283,31 @@ def test_items_that_fail_leave_the_others_alone(backend, boundary):
     for i in (0, 3):
         tol = 1e-9 if backend.has_float64 else 1e-4
         np.testing.assert_allclose(shift[i], backend.to_numpy(alone.shift), atol=tol)
+
+
+@pytest.mark.parametrize("shape", [(30,), (40, 44)])
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_flat_images_are_flat_wherever_rounding_errors_put_them(monkeypatch, boundary, shape, dtype):
+    rng = np.random.default_rng(0)
+
+    def rounded_otherwise(spectrum, grid, *, xp, most_axes):
+        """Do what libraries do that transform several images at once: rounding errors of one are in all."""
+        x = irfft(spectrum, grid, xp=xp)
+        errors = np.finfo(x.dtype).eps * np.max(abs(x)) * rng.normal(size=x.shape)
+        return x if x.ndim > most_axes else x + errors.astype(x.dtype)
+
+    reference, moving = pair(shape, (1.7, -2.4)[: len(shape)], periodic=boundary == "wrap")
+    levels = 3.0, *rng.uniform(-5, 5, 12)
+    few = np.where(np.arange(moving.size).reshape(shape) < 8, moving, np.nan)
+    frames = np.stack([*(np.full_like(moving, x) for x in levels), few, np.full_like(moving, np.nan)])
+    images = reference.astype(dtype), frames.astype(dtype)
+    expected = [Status.FLAT_IMAGE] * len(levels) + [Status.TOO_FEW_VALID] * 2
+    for most_axes in (0, len(shape) + 1, len(shape) + 2):  # none, those of sums, those that are low-passed too
+        other = functools.partial(rounded_otherwise, most_axes=most_axes)
+        monkeypatch.setattr("imreg_xp._engine.coarse.irfft", other)
+        result = imreg_xp.register(*images, boundary=boundary, ndim=len(shape))
+        assert [Status(int(s)) for s in result.status] == expected
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)

@@ -34,8 +34,8 @@ def highest(maps, shape, single):
     found = refined(chosen, index, lag, None, xp=xp)
     if not single:
         return index, found
-    x, axes = found.offset - lag, tuple(range(1, maps.ndim))
-    return index, polished(lag, x, xp.fft.rfftn(maps, axes=axes) / math.prod(shape), shape, None, xp=xp)
+    axes = tuple(range(1, maps.ndim))
+    return index, polished(lag, found.offset, xp.fft.rfftn(maps, axes=axes) / math.prod(shape), shape, None, xp=xp)
 
 
 def directly(values, pixel, x, orders):

@@ -12,13 +12,15 @@ import math
 import numpy as np
 
 from .._array import Array, Namespace, device_of
+from .._kernels import per_item
 from .._static import table
 
 __all__ = ["ascent", "inverse", "symmetric", "trace"]
 
 
+@per_item
 def inverse(a: Array, *, xp: Namespace) -> Array:
-    """Invert matrices (..., K, K) with positive leading minors by Gauss-Jordan elimination; NaN where they are not.
+    """Invert matrices (batch, ..., K, K) with positive leading minors by Gauss-Jordan elimination, others to NaN.
 
     Rows and columns are scaled to a unit diagonal first, so units do not matter; a pivot below the rounding error of
     the elimination counts as singular.

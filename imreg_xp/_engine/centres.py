@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .._array import Array, Namespace, device_of
-from ..fft_tools._dft import along, contract, dft_basis, fourier_translate, irfft, rfft
+from ..fft_tools._dft import along, dft_basis, fourier_translate, irfft, rfft
+from ..fft_tools._sums import contract
 from .peaks import argmax
 from .problem import over_image
 from .taylor import patch_at

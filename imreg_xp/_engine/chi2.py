@@ -12,8 +12,10 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from .._array import Array, Namespace, device_of
-from ..fft_tools._dft import contract, dft_basis, fourier_translate, rfft
+from .._array import Array, Namespace
+from .._static import numbers
+from ..fft_tools._dft import dft_basis, fourier_translate, rfft
+from ..fft_tools._sums import contract
 from .extend import Field, footprint, make_field, sample
 from .problem import Options, Side, over_image, precision
 
@@ -67,7 +69,7 @@ def _half_pixels(field: Field, *, xp: Namespace) -> Array:
     ndim = len(field.grid)
     phases = []
     for half in itertools.product((0.0, -0.5), repeat=ndim):
-        d = xp.asarray([half], dtype=_real(field, xp=xp), device=device_of(field.spectrum))
+        d = numbers(half, dtype=_real(field, xp=xp), like=field.spectrum, xp=xp)[None, :]
         phases.append(sample(fourier_translate(field.spectrum, d, field.grid, xp=xp), field.grid, field.grid, xp=xp))
     return _interleave(phases, xp=xp)
 

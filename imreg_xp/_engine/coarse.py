@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .._array import Array, Namespace
+from .._bounds import at_least
 from .._fft_length import fast_length
 from .._static import table
 from ..fft_tools._dft import irfft, part, rfft
@@ -157,8 +158,8 @@ def _explained(s: _Sums, *, xp: Namespace) -> tuple[Array, Array]:
     tol = 1e3 * xp.finfo(s11.dtype).eps
     axes = over_image(s00)
     matching = (
-        (var_r > xp.maximum(tol * xp.max(var_r, axis=axes, keepdims=True), 0.0))
-        & (var_m > xp.maximum(tol * xp.max(var_m, axis=axes, keepdims=True), 0.0))
+        (var_r > at_least(tol * xp.max(var_r, axis=axes, keepdims=True), 0.0, xp=xp))
+        & (var_m > at_least(tol * xp.max(var_m, axis=axes, keepdims=True), 0.0, xp=xp))
         & (covariance > 0)
     )
     square = covariance * covariance / xp.where(matching, var_r * var_m, 1.0)
@@ -185,10 +186,11 @@ def _evidence(explained: Array, variance: Array, share: Array, allowed: Array, r
     match, twice what a pixel leaves unexplained of its own neighbour or twice the least residual found: a wrong lag
     with a large overlap must not win by explaining a little of a lot.
     """
-    left = variance * xp.maximum(1 - explained, max(1e-6, 100 * xp.finfo(explained.dtype).eps))
+    left = variance * at_least(1 - explained, max(1e-6, 100 * xp.finfo(explained.dtype).eps), xp=xp)
     far = xp.where(allowed, left, math.inf)
     level = 2 * xp.maximum(rough, xp.min(far, axis=over_image(left), keepdims=True))
-    usable = allowed & (left > 0)
+    # a flat image is plausible nowhere: it has rounding errors alone, of either sign
+    usable = allowed & (left > 0) & (level > 0)
     ratio = xp.where(usable, xp.minimum(variance, level) / xp.where(usable, left, 1.0), 1.0)
     return xp.where(usable, share * xp.log(ratio), _NEVER)
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._array import Array, Namespace, device_of
-from ..fft_tools._dft import axes_of, contract, derivative, dft_basis, slopes_and_bends, taylor_sums
+from .._bounds import bounded
+from ..fft_tools._dft import axes_of, dft_basis
+from ..fft_tools._sums import contract, derivative, slopes_and_bends, taylor_sums
 from ._linalg import ascent, inverse, symmetric
 from .peaks import argmax, peak_within
 from .series import on_fine_grid, series_at
@@ -50,7 +52,7 @@ def _newton_step(here: Array, *, xp: Namespace) -> Array:
     turned = xp.conj(derivative(here))[:, None]
     bend = xp.real(xp.conj(slopes)[:, :, None] * slopes[:, None, :] + turned[..., None] * bends)
     step = ascent(xp.real(turned * slopes), bend, xp=xp)
-    return xp.where(xp.isfinite(step), xp.minimum(xp.maximum(step, -0.25), 0.25), 0.0)
+    return xp.where(xp.isfinite(step), bounded(step, -0.25, 0.25, xp=xp), 0.0)
 
 
 def _ahead(here: Array, step: Array, *, xp: Namespace) -> Array:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype, device_of
+from .._bounds import bounded
 from .._fft_length import fast_length
 from ..fft_tools._dft import along, fourier_translate, irfft, part, rfft
 from ..fft_tools._modes import angular_frequencies
@@ -159,7 +160,7 @@ def soft_window(
     for axis, n in enumerate(() if field.wrap else shape):
         i, x = _places(grid[axis], offset, axis, xp=xp)
         edge = xp.minimum(xp.minimum(x, field.shape[axis] - 1 - x), xp.minimum(i, n - 1 - i)) + 1
-        t = xp.sin(math.pi / 2 * xp.minimum(xp.maximum(edge / max(n / 8, 1.0), 0.0), 1.0)) ** 2
+        t = xp.sin(math.pi / 2 * bounded(edge / max(n / 8, 1.0), 0.0, 1.0, xp=xp)) ** 2
         window = window * xp.reshape(t, (t.shape[0], *along(n=t.shape[1], axis=axis, ndim=ndim)))
     return window
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .._array import Array, Namespace, device_of
+from .._static import numbers
 from ._linalg import inverse
 from .problem import over_image
 
@@ -69,7 +70,7 @@ def fit_gaussian(
         better = trial.cost < best.cost
         best = _Fit(*(_either(better, new, old, xp=xp) for new, old in zip(trial, best, strict=True)))
         damping = damping * xp.where(better, 0.2 + zero, 5 + zero)
-    reach = xp.asarray([n / 2 for n in values.shape[1:]], dtype=values.dtype, device=device_of(values))
+    reach = numbers((n / 2 for n in values.shape[1:]), dtype=values.dtype, like=values, xp=xp)
     centre = best.at[:, :2]
     found = there[:, 0, 0] & (best.amplitude > 0) & xp.all(abs(centre) < reach, axis=-1)
     return Fitted(xp.where(found[:, None], centre, xp.full_like(centre, math.nan)), best.at)

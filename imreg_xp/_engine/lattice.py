@@ -14,6 +14,7 @@ import math
 from typing import NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype, device_of
+from .._bounds import at_least
 from .._fft_length import fast_length
 from ..fft_tools._dft import irfft, rfft
 from ..fft_tools.borders import continued, within
@@ -69,7 +70,7 @@ def _without_holes(side: Side, *, zero_mean: bool, xp: Namespace) -> tuple[Array
     x = xp.where(side.valid, x, xp.zeros_like(x))
     if zero_mean:
         count = xp.sum(good, axis=axes, keepdims=True)
-        x = good * (x - xp.sum(x, axis=axes, keepdims=True) / xp.maximum(count, 1.0))
+        x = good * (x - xp.sum(x, axis=axes, keepdims=True) / at_least(count, 1.0, xp=xp))
     return x, good
 
 

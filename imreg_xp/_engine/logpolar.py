@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._array import Array, Namespace, accumulator_dtype, complex_dtype, device_of
+from .._bounds import at_least
 from .._fft_length import fast_length
 from .._static import table
 from ..fft_tools._dft import along, irfft, rfft
@@ -104,7 +105,7 @@ def _magnitudes(side: Side, axes: _Axes, *, xp: Namespace) -> Array:
     coefs = coefficients(xp.astype(lags, complex_dtype(lags.dtype, xp=xp)), twice, xp=xp)
     nu = table(_frequencies, axes, dtype=accumulator_dtype(x, xp=xp), like=x, large=True, xp=xp)
     points = [xp.broadcast_to(nu[i, ...] * n, (x.shape[0], *nu.shape[1:])) for i, n in enumerate(twice)]
-    return xp.sqrt(xp.maximum(spline_at(coefs, points, xp=xp)[0], 0.0))
+    return xp.sqrt(at_least(spline_at(coefs, points, xp=xp)[0], 0.0, xp=xp))
 
 
 def _pattern(magnitudes: Array, axes: _Axes, *, xp: Namespace) -> Array:
@@ -114,7 +115,7 @@ def _pattern(magnitudes: Array, axes: _Axes, *, xp: Namespace) -> Array:
     top = axes.radii - max(1, axes.radii // 16)
     floor = xp.mean(power[:, :, top:], axis=2, keepdims=True)
     floor = floor + xp.max(power, axis=2, keepdims=True) * table(_leak, axes, dtype=power.dtype, like=power, xp=xp)
-    signal = xp.maximum(power - floor, 0.0) / xp.where(power > 0, power, xp.ones_like(power))
+    signal = at_least(power - floor, 0.0, xp=xp) / xp.where(power > 0, power, xp.ones_like(power))
     weight = table(_radii, axes, dtype=magnitudes.dtype, like=magnitudes, xp=xp)
     return (magnitudes / xp.where(mean > 0, mean, xp.ones_like(mean)) - 1) * signal * weight
 

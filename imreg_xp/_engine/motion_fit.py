@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from .._array import Array, Namespace, device_of
+from .._bounds import at_least, bounded
 from .._fft_length import fast_length
 from .._providers import inner
 from ..fft_tools._dft import along, rfft
@@ -16,7 +17,7 @@ from .frozen import gain_and_background
 from .motion import Motion, centre_of, places
 from .motion_score import MotionScore, Scene, motion_score, motion_step, moved_by, products
 from .noise import direct, mixed, pairs_of, plausible, scatter_of
-from .problem import Norm, Options, Side, column, over_image, precision
+from .problem import Norm, Options, Side, column, over_image, precision, too_few
 from .result import SimilarityRegistration, Status, finish_similarity
 from .spectrum import Rings, attenuation, ml_weights, spread, step_length
 from .warp import inside, nearest
@@ -112,7 +113,7 @@ def agreement(scene: Scene, motion: Motion, options: Options, count: int, *, xp:
     total = xp.where(scene.total > 0, scene.total, 1.0)
     spread_out = inner(w * image, image, acc, xp=xp) - scene.data * scene.data / total
     used = xp.sum(xp.astype(w > 0, acc), axis=over_image(w))
-    unit = xp.maximum(used, 1.0) * (1.0 if scene.unit is None else scene.unit)
+    unit = at_least(used, 1.0, xp=xp) * (1.0 if scene.unit is None else scene.unit)
     left, all_of_it, used = (
         xp.reshape(x + 0 * used, (-1, count))
         for x in (inner(w * residual, residual, acc, xp=xp) / unit, spread_out / unit, used)
@@ -120,8 +121,8 @@ def agreement(scene: Scene, motion: Motion, options: Options, count: int, *, xp:
     usable = (left > 0) & xp.reshape(level.scale > 0, (-1, count))
     least = xp.min(xp.where(usable, left, math.inf), axis=1, keepdims=True)
     ratio = xp.where(usable, xp.minimum(all_of_it, 2 * least) / xp.where(usable, left, 1.0), 1.0)
-    share = used / xp.maximum(xp.max(used, axis=1, keepdims=True), 1.0)
-    score = share * xp.log(xp.maximum(ratio, xp.finfo(acc).smallest_normal))
+    share = used / at_least(xp.max(used, axis=1, keepdims=True), 1.0, xp=xp)
+    score = share * xp.log(at_least(ratio, xp.finfo(acc).smallest_normal, xp=xp))
     return xp.reshape(xp.where(usable, score, -math.inf), (-1,))
 
 
@@ -131,7 +132,7 @@ def _within_band(rings: Rings, scale: Array, last: Array, *, xp: Namespace) -> R
     last = xp.minimum(last, index[0, -1])[:, None]
     beyond = index > last
     outer = xp.astype(~beyond & (index > 0.75 * last), scale.dtype) * rings.modes
-    outer = outer / xp.maximum(xp.sum(outer, axis=1, keepdims=True), 1.0)
+    outer = outer / at_least(xp.sum(outer, axis=1, keepdims=True), 1.0, xp=xp)
 
     def level(total: Array, signal: Array) -> Array:
         noise = xp.sum(outer * (total - signal), axis=1, keepdims=True)
@@ -149,7 +150,7 @@ def _window(points: Sequence[Array], within: Sequence[int], shape: Sequence[int]
         i = xp.arange(size, dtype=x.dtype, device=device_of(x))
         own = xp.reshape(xp.minimum(i, size - 1 - i), along(n=size, axis=axis, ndim=len(shape)))
         for edge, length in ((xp.minimum(x, n - 1 - x), n), (own, size)):
-            t = xp.minimum(xp.maximum((edge + 1) / max(length / 8, 1.0), 0.0), 1.0)
+            t = bounded((edge + 1) / max(length / 8, 1.0), 0.0, 1.0, xp=xp)
             window = window * xp.sin(math.pi / 2 * t) ** 2
     return window
 
@@ -185,7 +186,7 @@ def fit(
     arm = math.hypot(*(n / 4 for n in moving.image.shape[1:]))
     flags = {
         **flags,
-        Status.TOO_FEW_VALID: used < 3 * fitted,
+        Status.TOO_FEW_VALID: too_few(used, 3 * fitted, norms, xp=xp),
         Status.NOT_CONVERGED: flags[Status.NOT_CONVERGED] | ~last.usable | (_way(start, motion, arm, xp=xp) > slack),
     }
     return finish_similarity(

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .._array import Array, Namespace
+from .._bounds import bounded
 from ..fft_tools._dft import irfft, rfft
 from ..fft_tools.splines import spline_at
 from ._linalg import inverse, symmetric
@@ -240,7 +241,7 @@ def moved_by(motion: Motion, step: Array, free: Sequence[int], *, xp: Namespace)
         if parameter == 2:
             angle = angle + step[:, k]
         elif parameter == 3:
-            magnification = xp.minimum(xp.maximum(magnification + step[:, k], 0.25), 4.0)
+            magnification = bounded(magnification + step[:, k], 0.25, 4.0, xp=xp)
     return Motion(shift + step[:, :2], angle, magnification)
 
 

@@ -19,9 +19,11 @@ from typing import NamedTuple
 import numpy as np
 
 from .._array import Array, Namespace, accumulator_dtype, complex_dtype, device_of
+from .._bounds import at_least
 from .._static import table
-from ..fft_tools._dft import along, contract
+from ..fft_tools._dft import along
 from ..fft_tools._modes import frequency
+from ..fft_tools._sums import contract
 from ._linalg import inverse
 from .problem import over_image
 from .spectrum import power
@@ -77,6 +79,11 @@ def _taper(grid: tuple[int, ...]) -> np.ndarray:
     return total
 
 
+def _half_taper(grid: tuple[int, ...]) -> np.ndarray:
+    """Return the lags 0 ... REACH of the last axis, each of which stands for its mirror image too."""
+    return _taper(grid)[..., REACH:] * np.where(np.arange(REACH + 1) > 0, 2.0, 1.0)
+
+
 def pairs_of(valid: Array, grid: Sequence[int], *, xp: Namespace) -> Array:
     """Return the number of pairs of valid pixels at each lag, from the spectrum of their mask."""
     return xp.round(_patch(power(valid, xp=xp), _lag_columns(grid, valid, xp=xp), xp=xp))
@@ -88,7 +95,7 @@ def pairs_in_box(sides: Sequence[Array], *, xp: Namespace) -> Array:
     for axis, side in enumerate(sides):
         low = 0 if axis == len(sides) - 1 else -REACH
         lag = abs(xp.arange(low, REACH + 1, dtype=side.dtype, device=device_of(side)))
-        pairs = xp.maximum(side[:, None] - lag, 0.0)
+        pairs = at_least(side[:, None] - lag, 0.0, xp=xp)
         total = total * xp.reshape(pairs, (side.shape[0], *along(n=lag.shape[0], axis=axis, ndim=len(sides))))
     return total
 
@@ -115,10 +122,9 @@ def scatter_of(residual: Array, pairs: Array, grid: Sequence[int], *, xp: Namesp
     pairs = xp.where(pairs > 0.5, pairs, math.inf)
     c = _patch(power(residual, xp=xp), columns, xp=xp) / pairs
     taper = table(_taper, tuple(grid), dtype=c.dtype, like=c, xp=xp)
-    # each half-axis lag stands for its mirror image too
-    double = xp.asarray([1.0] + [2.0] * REACH, dtype=c.dtype, device=device_of(c))
+    half = table(_half_taper, tuple(grid), dtype=c.dtype, like=c, xp=xp)
     level = c[(slice(None), *(REACH,) * (len(grid) - 1), 0)]
-    return Scatter(c * taper[..., REACH:] * double, pairs, taper, level, columns)
+    return Scatter(c * half, pairs, taper, level, columns)
 
 
 def direct(slopes: Sequence[Array], scatter: Scatter, *, xp: Namespace) -> list[list[Array]]:

@@ -14,8 +14,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype, device_of
+from .._bounds import at_least, at_most
 from .._fft_length import fast_length
-from ..fft_tools._dft import along, contract, dft_basis, rfft
+from .._static import numbers
+from ..fft_tools._dft import along, dft_basis, rfft
+from ..fft_tools._sums import contract
 from .peaks import argmax, take_at
 from .problem import Side, over_image
 
@@ -71,11 +74,11 @@ def _sums(pair: Pair, at: Sequence[Array], *, xp: Namespace) -> Array:
         _four_times(dft_basis(pair.grid, xp.stack([d] * ndim, axis=1), xp=xp)[axis], xp=xp) for axis, d in enumerate(at)
     ]
     flat = xp.reshape(pair.spectra, (4 * n, *pair.spectra.shape[2:]))
-    table = xp.real(contract(flat, columns, xp=xp)) / math.prod(pair.grid)
+    found = xp.real(contract(flat, columns, xp=xp)) / math.prod(pair.grid)
     # beyond the longest offset the correlation on the grid begins anew
     there = _overlapping(pair, at, 1, 1, xp=xp)[:, None, ...]
-    table = xp.reshape(table, (n, 4, *table.shape[1:]))
-    return xp.where(there, table, 0.0)
+    found = xp.reshape(found, (n, 4, *found.shape[1:]))
+    return xp.where(there, found, 0.0)
 
 
 def _four_times(column: Array, *, xp: Namespace) -> Array:
@@ -91,7 +94,7 @@ def _overlapping(pair: Pair, at: Sequence[Array], least: int, magnification: int
     inside = xp.ones((1,) * (ndim + 1), dtype=xp.bool, device=device_of(at[0]))
     for axis, (d, n_a, n_b) in enumerate(zip(at, *pair.shapes, strict=True)):
         end = xp.minimum(d + magnification * n_b, xp.full_like(d, magnification * n_a))
-        start = xp.maximum(d, 0.0)
+        start = at_least(d, 0.0, xp=xp)
         lay = (d.shape[0], *along(n=d.shape[1], axis=axis, ndim=ndim))
         inside = inside & xp.reshape(end - start > least - 0.5, lay)
     return inside
@@ -133,9 +136,9 @@ def magnified_around(pair: Pair, centre: Array, magnification: int, *, xp: Names
     weights = []
     for near, d in zip(whole, fine, strict=True):
         far = abs(d[:, None, :] / m - near[:, :, None])
-        weights.append(_four_times(1 - xp.minimum(far, 1.0), xp=xp))
-    table = contract(xp.reshape(sums, (4 * n, *sums.shape[2:])), weights, xp=xp)
-    sums = xp.reshape(table, (n, 4, *table.shape[1:]))
+        weights.append(_four_times(1 - at_most(far, 1.0, xp=xp), xp=xp))
+    found = contract(xp.reshape(sums, (4 * n, *sums.shape[2:])), weights, xp=xp)
+    sums = xp.reshape(found, (n, 4, *found.shape[1:]))
     # ratios are those of the pixels that are not repeated; the number of pixels is not
     rho, count = _coefficient(sums, _overlapping(pair, fine, _LEAST_OVERLAP, m, xp=xp), xp=xp)
     return rho, xp.round(count * m**ndim)
@@ -174,7 +177,7 @@ def best_of(rho: Array, count: Array | None, plateau: float | None, *, xp: Names
         middle = xp.stack([(first + last) / 2 for first, last in ends], axis=-1)
         at = xp.where(flat_top[:, None], middle, at)
         value = take_at(rho, xp.astype(xp.floor(at), index.dtype)[:, None, :], xp=xp)[:, 0]
-    last = xp.asarray([n - 1 for n in rho.shape[1:]], dtype=acc, device=device_of(rho))
+    last = numbers((n - 1 for n in rho.shape[1:]), dtype=acc, like=rho, xp=xp)
     edge = xp.any((at <= 0) | (at >= last), axis=-1)
     return Best(at - xp.floor(last / 2), value, edge, flat_top)
 

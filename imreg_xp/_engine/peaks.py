@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from .._array import Array, Namespace, accumulator_dtype, device_of
+from .._bounds import bounded
+from .._kernels import per_item
 from .._providers import largest
 from .._static import table
 from ..fft_tools._dft import along
@@ -17,12 +19,18 @@ __all__ = ["argmax", "covered", "lags", "parabola", "peak_within", "take_at"]
 
 def argmax(values: Array, *, xp: Namespace) -> Array:
     """Return the index (batch, ndim) of the largest element of each map (batch, n_1, ..., n_k)."""
-    best = largest(values, xp=xp)
+    return _index_and_lag(largest(values, xp=xp), shape=tuple(values.shape[1:]), xp=xp)[0]
+
+
+@per_item
+def _index_and_lag(best: Array, *, shape: tuple[int, ...], xp: Namespace) -> tuple[Array, Array]:
+    """Return index and signed lag (batch, ndim) of elements counted through a map (batch,)."""
     index = []
-    for n in values.shape[:1:-1]:
+    for n in shape[:0:-1]:
         index.append(best % n)
         best = best // n
-    return xp.stack([best, *index[::-1]], axis=-1)
+    found = xp.stack([best, *index[::-1]], axis=-1)
+    return found, lags(found, shape, xp=xp)
 
 
 def take_at(values: Array, index: Array, *, xp: Namespace) -> Array:
@@ -47,7 +55,7 @@ def parabola(values: Array, index: Array, *, xp: Namespace) -> tuple[Array, Arra
     peak, below, above = around[:, :1], around[:, 1 : ndim + 1], around[:, ndim + 1 :]
     bend = 2 * peak - below - above
     step = xp.where(bend > 0, (above - below) / (2 * xp.where(bend > 0, bend, 1.0)), 0 * bend)
-    return xp.minimum(xp.maximum(step, -0.5), 0.5), around
+    return bounded(step, -0.5, 0.5, xp=xp), around
 
 
 def lags(index: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
@@ -82,8 +90,7 @@ def peak_within(values: Array, limits: Sequence[float], *, xp: Namespace) -> tup
             lag = xp.arange(size, dtype=xp.int64, device=device_of(values))
             near = xp.reshape((lag <= k) | (lag >= size - k), along(n=size, axis=axis, ndim=len(shape)))
             values = xp.where(near, values, xp.full_like(values, -math.inf))
-    index = argmax(values, xp=xp)
-    lag = lags(index, shape, xp=xp)
+    index, lag = _index_and_lag(largest(values, xp=xp), shape=shape, xp=xp)
     if covered(shape, limits):
         return index, lag, None
     edge = tuple(k if 2 * k + 1 < size else math.inf for size, k in zip(shape, reach, strict=True))

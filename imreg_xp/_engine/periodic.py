@@ -14,10 +14,11 @@ import math
 from collections.abc import Sequence
 
 from .._array import Array, Namespace
-from .._providers import inverse_transform, maps_in_single, product, with_items
+from .._kernels import per_item
+from .._providers import cross_powers, inverse_transform, maps_in_single, with_items
 from ..fft_tools._dft import fourier_translate
 from .peaks import covered, peak_within
-from .periodic_errors import Fit, Pair, fit_at
+from .periodic_errors import Fit, Pair, evidence, fit_at
 from .problem import Options, Side
 from .result import Registration, Status, finish
 from .spectrum import Rings, power, radial_mean, spread, weights_from_all_powers, white_floor
@@ -36,25 +37,43 @@ def solve(
     """
     r = transformed(reference, options, xp=xp) if known is None else known
     m = transformed(moving, options, r, xp=xp)
-    shape, norms = m.shape, (r.norm, m.norm)
+    shape = m.shape
     unit = None if r.unit is None or m.unit is None else r.unit * m.unit
     if r.err is None:
         # what is held no longer than needed stays in the memory at hand: fresh pages cost more than the arithmetic
-        pair = Pair(r._replace(spectrum=None), m._replace(spectrum=None), product(m.spectrum, r.spectrum), unit, shape)
+        cross, spare = cross_powers(m.spectrum, r.spectrum, xp=xp)
+        pair = Pair(r._replace(spectrum=None), m._replace(spectrum=None), cross, unit, shape)
     else:
-        pair = Pair(r, m, m.spectrum * r.spectrum, unit, shape)
+        spare, pair = None, Pair(r, m, m.spectrum * r.spectrum, unit, shape)
     del reference, moving, r, m
     if pair.reference.err is None:
         weights = None
-        peak, on_border = _peak(pair.cross, shape, options, unit, xp=xp)
+        peak, on_border = _peak(pair.cross, shape, options, unit, spare, xp=xp)
     else:
         weights, peak, on_border = _weighted_search(pair, options, xp=xp)
-    pixels = math.prod(shape)
-    fitted = len(shape) + options.fit_scale + options.fit_background
+    value, scatter = evidence(pair, peak, weights, options, xp=xp)
+    r, m = (side._replace(spectrum=None) for side in (pair.reference, pair.moving))
+    return _outcome(r, m, peak, value, scatter, on_border, options=options, xp=xp)
+
+
+@per_item
+def _outcome(
+    r: Transformed,
+    m: Transformed,
+    peak: Peak,
+    value: Array,
+    scatter: Array | None,
+    on_border: Array | None,
+    *,
+    options: Options,
+    xp: Namespace,
+) -> Registration:
+    """Return the result, given the maximum and what the errors need of the images."""
+    pixels = math.prod(m.shape)
+    fitted = len(m.shape) + options.fit_scale + options.fit_background
     dof = pixels - fitted
-    fit = fit_at(pair, peak, weights, dof, options, xp=xp)
+    fit = fit_at(r, m, peak, value, scatter, options, xp=xp)
     one = xp.ones_like(peak.value)
-    flags = _flags(pair, peak, fit, on_border, few=pixels < 3 * fitted, options=options, xp=xp)
     return finish(
         peak.offset,
         peak.step,
@@ -64,25 +83,31 @@ def solve(
         chi2=dof * one if fit.chi2 is None else fit.chi2,
         dof=dof * one,
         overlap=one,
-        flags=flags,
-        norms=norms,
+        flags=_flags(r, m, peak, fit, on_border, few=pixels < 3 * fitted, options=options, xp=xp),
+        norms=(r.norm, m.norm),
         limits=() if on_border is None else options.limits,
-        dtype=pair.moving.dtype,
+        dtype=m.dtype,
         xp=xp,
     )
 
 
 def _peak(
-    cross: Array, shape: Sequence[int], options: Options, unit: Array | None = None, *, xp: Namespace
+    cross: Array,
+    shape: Sequence[int],
+    options: Options,
+    unit: Array | None = None,
+    spare: Array | None = None,
+    *,
+    xp: Namespace,
 ) -> tuple[Peak, Array | None]:
     """Return the maximum of C within the limits, and whether it is there at their border.
 
-    The cross-power is still to be divided by its `unit`. A map in single precision tells the pixel, and roughly where
-    next to it; where exactly is told by the modes.
+    The cross-power is still to be divided by its `unit`; a `spare` copy of it may be written over. A map in single
+    precision tells the pixel, and roughly where next to it; where exactly is told by the modes.
     """
     told = maps_in_single(cross, unit, shape, xp=xp) if covered(shape, options.limits) else None
     if told is None:
-        values = inverse_transform(cross, shape, keep=True, xp=xp)
+        values = inverse_transform(cross if spare is None else spare, shape, keep=spare is None, xp=xp)
         lag, peak, on_border = _on_map(values, options, unit, xp=xp)
         if xp.finfo(values.dtype).bits > 32:
             return peak, on_border
@@ -95,7 +120,7 @@ def _peak(
             values = inverse_transform(cross[unsure, ...], shape, keep=False, xp=xp)
             again, peak, _ = _on_map(values, options, None if unit is None else unit[unsure, ...], xp=xp)
             lag, offset = with_items(lag, unsure, again), with_items(offset, unsure, peak.offset)
-    return polished(lag, offset - lag, cross, shape, unit, xp=xp), on_border
+    return polished(lag, offset, cross, shape, unit, xp=xp), on_border
 
 
 def _on_map(values: Array, options: Options, unit: Array | None, *, xp: Namespace) -> tuple[Array, Peak, Array | None]:
@@ -105,14 +130,22 @@ def _on_map(values: Array, options: Options, unit: Array | None, *, xp: Namespac
 
 
 def _flags(
-    pair: Pair, peak: Peak, fit: Fit, on_border: Array | None, *, few: bool, options: Options, xp: Namespace
+    r: Transformed,
+    m: Transformed,
+    peak: Peak,
+    fit: Fit,
+    on_border: Array | None,
+    *,
+    few: bool,
+    options: Options,
+    xp: Namespace,
 ) -> dict[Status, Array]:
     """Return what is wrong with which item."""
     lost = ~(peak.value > 0)
     if options.fit_scale and not options.fit_background:
         # with a negative gain the best offset is not at the maximum of C
         lost = lost | ~(fit.scale > 0)
-    flags = {Status.FLAT_IMAGE: pair.reference.norm.flat | pair.moving.norm.flat, Status.NOT_CONVERGED: lost}
+    flags = {Status.FLAT_IMAGE: r.norm.flat | m.norm.flat, Status.NOT_CONVERGED: lost}
     if on_border is not None:
         flags = {**flags, Status.SEARCH_BORDER: on_border}
     return {**flags, Status.TOO_FEW_VALID: xp.ones_like(lost)} if few else flags

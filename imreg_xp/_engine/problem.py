@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype
+from .._bounds import at_least
 
 __all__ = [
     "Norm",
@@ -15,6 +17,7 @@ __all__ = [
     "normalised",
     "over_image",
     "precision",
+    "too_few",
 ]
 
 
@@ -58,6 +61,8 @@ class Norm(NamedTuple):
     mean: Array
     top: Array
     flat: Array
+    held: Array | None = None
+    """How many of its pixels are valid, (batch,); None: all."""
 
 
 def over_image(x: Array) -> tuple[int, ...]:
@@ -77,7 +82,7 @@ def less_mean(image: Array, valid: Array | None, *, xp: Namespace) -> tuple[Arra
         mean = xp.mean(image, axis=axes, keepdims=True)
         return image - mean, mean
     count = xp.sum(xp.astype(valid, image.dtype), axis=axes, keepdims=True)
-    mean = xp.sum(xp.where(valid, image, 0.0), axis=axes, keepdims=True) / xp.maximum(count, 1.0)
+    mean = xp.sum(xp.where(valid, image, 0.0), axis=axes, keepdims=True) / at_least(count, 1.0, xp=xp)
     return xp.where(valid, image - mean, 0.0), mean
 
 
@@ -90,7 +95,8 @@ def normalised(
     keep one scale where no gain is fitted. Where no background is, they are lowered by the same amount, which is exact
     for a gain of 1; with a free gain the level stays.
     """
-    (r, low_r, high_r, mean_r), (m, low_m, high_m, mean_m) = (_range(side, xp=xp) for side in (reference, moving))
+    ranges = [_range(side, xp=xp) for side in (reference, moving)]
+    (r, low_r, high_r, mean_r, count_r), (m, low_m, high_m, mean_m, count_m) = ranges
     flats = [
         ~(high - low > 8 * xp.finfo(low.dtype).eps * xp.maximum(abs(high), abs(low)))
         for low, high in ((low_r, high_r), (low_m, high_m))
@@ -103,27 +109,36 @@ def normalised(
     if not options.fit_scale:
         tops = [xp.maximum(*tops)] * 2
     return (
-        _scaled(reference._replace(image=r), mean_r, tops[0], flats[0], xp=xp),
-        _scaled(moving._replace(image=m), mean_m, tops[1], flats[1], xp=xp),
+        _scaled(reference._replace(image=r), mean_r, tops[0], flats[0], count_r, xp=xp),
+        _scaled(moving._replace(image=m), mean_m, tops[1], flats[1], count_m, xp=xp),
     )
 
 
-def _range(side: Side, *, xp: Namespace) -> tuple[Array, Array, Array, Array]:
-    """Return the image with its mean in invalid pixels, and its smallest, largest and mean valid value."""
+def too_few(used: Array, least: int, norms: tuple[Norm, Norm], *, xp: Namespace) -> Array:
+    """Tell where fewer than `least` pixels are used; a flat image lies anywhere, it must hold so few itself."""
+    few = (used < least) & ~(norms[0].flat | norms[1].flat)
+    themselves = [norm.held < least for norm in norms if norm.held is not None]
+    return functools.reduce(xp.logical_or, themselves, few)
+
+
+def _range(side: Side, *, xp: Namespace) -> tuple[Array, Array, Array, Array, Array | None]:
+    """Return the image with its mean in invalid pixels; smallest, largest and mean valid value; how many are valid."""
     x = side.image
-    axes = over_image(x)
+    axes, count = over_image(x), None
     if side.valid is None:
         mean = xp.mean(x, axis=axes)
     else:
         acc = accumulator_dtype(x, xp=xp)
         count = xp.sum(xp.astype(side.valid, acc), axis=axes)
         total = xp.sum(xp.where(side.valid, x, xp.zeros_like(x)), axis=axes, dtype=acc)
-        mean = xp.astype(total / xp.maximum(count, 1.0), x.dtype)
+        mean = xp.astype(total / at_least(count, 1.0, xp=xp), x.dtype)
         x = xp.where(side.valid, x, column(mean, x, xp=xp))
-    return x, xp.min(x, axis=axes), xp.max(x, axis=axes), mean
+    return x, xp.min(x, axis=axes), xp.max(x, axis=axes), mean, count
 
 
-def _scaled(side: Side, mean: Array, top: Array, flat: Array, *, xp: Namespace) -> tuple[Side, Norm]:
+def _scaled(
+    side: Side, mean: Array, top: Array, flat: Array, count: Array | None, *, xp: Namespace
+) -> tuple[Side, Norm]:
     image = (side.image - column(mean, side.image, xp=xp)) * column(1 / top, side.image, xp=xp)
     acc = accumulator_dtype(image, xp=xp)
     top = xp.astype(top, acc)
@@ -132,7 +147,7 @@ def _scaled(side: Side, mean: Array, top: Array, flat: Array, *, xp: Namespace) 
         err = err / (top if err.ndim == 1 else column(top, image, xp=xp))
     # with no gain the scale of one image depends on the other: one reference becomes as many as there are frames
     valid = None if side.valid is None else xp.broadcast_to(side.valid, image.shape)
-    return side._replace(image=image, valid=valid, err=err), Norm(xp.astype(mean, acc), top, flat)
+    return side._replace(image=image, valid=valid, err=err), Norm(xp.astype(mean, acc), top, flat, count)
 
 
 def precision(side: Side, *, xp: Namespace) -> Array:

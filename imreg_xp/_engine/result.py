@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._array import Array, Namespace
+from .._bounds import at_least
 from .._static import table
 from .motion import Motion
 from .problem import Norm
@@ -163,7 +164,7 @@ def finish_similarity(
     _, status = _judged(step, step_limit, covariance, scale, beyond, flags, xp=xp)
     placed = table(_placed, free, dtype=step.dtype, like=step, xp=xp)
     covariance = xp.matmul(xp.matmul(placed, covariance), xp.matrix_transpose(placed))
-    error = xp.sqrt(xp.maximum(xp.linalg.diagonal(covariance), 0.0))
+    error = xp.sqrt(at_least(xp.linalg.diagonal(covariance), 0.0, xp=xp))
     degrees = angle * (180 / math.pi)
     degrees = degrees - 360 * xp.ceil((degrees - 180) / 360)
     scale, level = _in_units(scale, background, norms, xp=xp)
@@ -194,7 +195,7 @@ def _judged(
     variance = xp.linalg.diagonal(covariance)
     error = xp.sqrt(xp.where(variance >= 0, variance, math.nan))
     fits = xp.isfinite(scale + xp.sum(error, axis=-1))
-    still_moving = xp.any(abs(step) > xp.maximum(_STEP_IN_ERRORS * error, least), axis=-1)
+    still_moving = xp.any(abs(step) > at_least(_STEP_IN_ERRORS * error, least, xp=xp), axis=-1)
     status = xp.astype(flags[Status.NOT_CONVERGED] | still_moving | ~fits, xp.int32)
     if beyond is not None:
         border = flags[Status.SEARCH_BORDER] | beyond

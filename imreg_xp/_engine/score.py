@@ -15,9 +15,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .._array import Array, Namespace
+from .._bounds import at_least, bounded
 from .._providers import inner
-from ..fft_tools._dft import contract, rfft, slopes_and_bends, taylor_sums
+from ..fft_tools._dft import rfft
 from ..fft_tools._modes import taylor_columns
+from ..fft_tools._sums import contract, slopes_and_bends, taylor_sums
 from ._linalg import inverse, symmetric
 from .extend import single, slopes_of
 from .frozen import Frozen, Level, gain_and_background, lightened, model
@@ -81,7 +83,7 @@ def root(frozen: Frozen, offset: Array, moved: Array, level: Level, *, steps: in
     d = still
     for _ in range(steps):
         slope, bend = slopes_and_bends(taylor_sums(ahead_of, d, xp=xp), xp=xp)
-        d = xp.minimum(xp.maximum(d + _newton(-bend, plain, pull - slope, xp=xp)[0], -_REACH), _REACH)
+        d = bounded(d + _newton(-bend, plain, pull - slope, xp=xp)[0], -_REACH, _REACH, xp=xp)
     return offset + d
 
 
@@ -98,7 +100,7 @@ def _newton(d: Array, plain: Array, u: Array, *, xp: Namespace) -> tuple[Array, 
     sharp = inverse(d, xp=xp)
     usable = xp.all(xp.isfinite(sharp), axis=(-2, -1))
     step = -xp.matmul(xp.where(usable[:, None, None], sharp, inverse(plain, xp=xp)), u[..., None])[..., 0]
-    step = xp.where(xp.isfinite(step), xp.minimum(xp.maximum(step, -0.5), 0.5), 0.0)
+    step = xp.where(xp.isfinite(step), bounded(step, -0.5, 0.5, xp=xp), 0.0)
     return step, usable
 
 
@@ -131,7 +133,7 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
         d,
         level.scale,
         level.background,
-        xp.maximum(square, 0.0),
+        at_least(square, 0.0, xp=xp),
         value,
         residual,
         rest,

@@ -15,8 +15,9 @@ import numpy as np
 
 from .._array import Array, Namespace, complex_dtype
 from .._static import table
-from ..fft_tools._dft import contract, phasor
+from ..fft_tools._dft import phasor
 from ..fft_tools._modes import frequency
+from ..fft_tools._sums import contract
 
 __all__ = ["on_fine_grid", "series_at"]
 

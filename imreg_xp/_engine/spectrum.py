@@ -19,6 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .._array import Array, Namespace, accumulator_dtype, device_of
+from .._bounds import at_least, at_most, bounded
+from .._providers import power
 from .._static import table
 from ..fft_tools._dft import part, rfft
 
@@ -119,7 +121,7 @@ def radial_mean(values: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[
     upto = xp.take(upto, kept(1, xp.int64), axis=1)
     inner = xp.concat([upto[:, 1:], xp.zeros_like(upto[:, :1])], axis=1)
     n = kept(4, dtype)
-    return (upto - inner) / xp.maximum(n, 1.0), n * stride
+    return (upto - inner) / at_least(n, 1.0, xp=xp), n * stride
 
 
 def _modes(shape: Sequence[int]) -> int:
@@ -143,14 +145,6 @@ def smooth(rings: Array, *, times: int = 1, xp: Namespace) -> Array:
     return rings
 
 
-def power(a: Array, b: Array | None = None, *, xp: Namespace) -> Array:
-    """Return Re(conj(a) b), or |a|^2."""
-    if b is None:
-        size = abs(a)
-        return size * size
-    return xp.real(xp.conj(a) * b)
-
-
 def _safe(x: Array, *, xp: Namespace) -> Array:
     return xp.where(x > 0, x, 1.0)
 
@@ -170,7 +164,7 @@ def wiener(spectrum: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
     """Return the filter sqrt(S / (S + P)), P the noise floor of the isotropic spectrum S + P."""
     total = smooth(radial_mean(power(spectrum, xp=xp), shape, xp=xp)[0], xp=xp)
     floor = white_floor(total, shape, xp=xp)[:, None]
-    gain = xp.sqrt(xp.maximum(total - floor, 0.0) / _safe(total, xp=xp))
+    gain = xp.sqrt(at_least(total - floor, 0.0, xp=xp) / _safe(total, xp=xp))
     return spread(gain, shape, xp.real(spectrum).dtype, xp=xp)
 
 
@@ -181,12 +175,12 @@ def attenuation(rings: Rings, gain: Array, *, xp: Namespace) -> Array:
     they count by a high power of their coherence. What all rings say together is not asked: most of the power is in the
     few largest modes, of which the rings may hold some only.
     """
-    coherence = xp.maximum(rings.cross, 0.0) ** 2 / _safe(rings.reference * rings.moving, xp=xp)
+    coherence = at_least(rings.cross, 0.0, xp=xp) ** 2 / _safe(rings.reference * rings.moving, xp=xp)
     h = rings.modes * coherence**8
     coherent = xp.sum(h * rings.cross, axis=1) / _safe(xp.sum(h * rings.reference, axis=1), xp=xp)
     usable = (coherent > 0) & (gain > 0)
     ratio = xp.where(usable, coherent, 1.0) / xp.where(usable, gain, 1.0)
-    return xp.maximum(ratio - _ROUNDED, 1.0)
+    return at_least(ratio - _ROUNDED, 1.0, xp=xp)
 
 
 def ml_weights(rings: Rings, gain: Array, ndim: int, *, xp: Namespace) -> Array:
@@ -197,10 +191,10 @@ def ml_weights(rings: Rings, gain: Array, ndim: int, *, xp: Namespace) -> Array:
     """
     r, m, x = (smooth(a, xp=xp) for a in rings[:3])
     s = gain[:, None]
-    modes = xp.maximum(rings.modes, 1.0)
+    modes = at_least(rings.modes, 1.0, xp=xp)
     error = xp.sqrt(r * m / modes)
     shown = _beyond(x, _SIGNIFICANT * error, xp=xp)
-    seen_signal = xp.maximum(x, 0.0) / _safe(s, xp=xp)
+    seen_signal = at_least(x, 0.0, xp=xp) / _safe(s, xp=xp)
     signal = shown * seen_signal
     # a ring of which no mode is looked at has no power, and is not to be trusted
     least_r, least_m = (_FLOOR * _mean(a, rings.modes, xp=xp) for a in (r, m))
@@ -215,7 +209,7 @@ def ml_weights(rings: Rings, gain: Array, ndim: int, *, xp: Namespace) -> Array:
     p_m = noise_power(m, s * s * signal, s * s * folded, least_m)
     # a ring too faint to show in the cross-power may show in a reference with hardly any noise
     beyond = r - p_r
-    faint = _beyond(beyond, 2 * _SIGNIFICANT * r * xp.sqrt(2 / modes), xp=xp) * xp.maximum(beyond, 0.0)
+    faint = _beyond(beyond, 2 * _SIGNIFICANT * r * xp.sqrt(2 / modes), xp=xp) * at_least(beyond, 0.0, xp=xp)
     signal = signal + (1 - shown) * faint
     return _filter(signal, s, p_r, p_m, xp=xp)
 
@@ -223,7 +217,7 @@ def ml_weights(rings: Rings, gain: Array, ndim: int, *, xp: Namespace) -> Array:
 def _beyond(x: Array, limit: Array, *, xp: Namespace) -> Array:
     """Return 1 where x is well beyond a limit, 0 where it is not; between, rounding errors must not decide a weight."""
     ratio = x / xp.where(limit > 0, limit, math.inf)
-    return xp.minimum(xp.maximum(4 * ratio - 3.5, 0.0), 1.0)
+    return bounded(4 * ratio - 3.5, 0.0, 1.0, xp=xp)
 
 
 def _ring_frequencies(rings: int, ndim: int, like: Array, *, xp: Namespace) -> Array:
@@ -237,12 +231,12 @@ def folded_power(signal: Array, modes: Array, ndim: int, *, xp: Namespace) -> Ar
 
     It is signal of another phase, the same in all pairs of one scene, and biases the shift as noise would not.
     """
-    nu = xp.maximum(_ring_frequencies(signal.shape[1], ndim, signal, xp=xp), 1e-3)[None, :]
+    nu = at_least(_ring_frequencies(signal.shape[1], ndim, signal, xp=xp), 1e-3, xp=xp)[None, :]
     w = modes * xp.astype((signal > 0) & (nu > 0.15) & (nu < 0.5), signal.dtype)
     x, y = xp.log(nu), xp.log(_safe(signal, xp=xp))
     x0, y0 = _mean(x, w, xp=xp), _mean(y, w, xp=xp)
-    slope = xp.minimum(_mean((x - x0) * (y - y0), w, xp=xp) / _safe(_mean((x - x0) ** 2, w, xp=xp), xp=xp), 0.0)
-    power = xp.exp(y0 + slope * (xp.log(xp.maximum(1 - nu, 0.05)) - x0))
+    slope = at_most(_mean((x - x0) * (y - y0), w, xp=xp) / _safe(_mean((x - x0) ** 2, w, xp=xp), xp=xp), 0.0, xp=xp)
+    power = xp.exp(y0 + slope * (xp.log(at_least(1 - nu, 0.05, xp=xp)) - x0))
     return xp.where(xp.sum(w, axis=1, keepdims=True) > 0, power, 0.0)
 
 
@@ -260,12 +254,12 @@ def weights_from_all_powers(rings: Rings, gain: Array, noise: tuple[Array, Array
     the cross-power. The mean of many frames knows the signal far better than one more frame does.
     """
     s = gain[:, None]
-    modes = xp.maximum(rings.modes, 1.0)
+    modes = at_least(rings.modes, 1.0, xp=xp)
     # noise too small to matter must not be divided by, nor that of flat images
     least = [_FLOOR * _mean(x, modes, xp=xp) for x in rings[:2]]
     p_r, p_m = (xp.where(low > 0, xp.maximum(p[:, None], low), 1.0) for p, low in zip(noise, least, strict=True))
     in_r, in_m = smooth(rings.reference - p_r, xp=xp), smooth(rings.moving - p_m, xp=xp) / s**2
-    first = xp.maximum(in_r, 0.0)
+    first = at_least(in_r, 0.0, xp=xp)
     parts = [
         (in_r, 1 / (2 * p_r * (2 * first + p_r))),
         (in_m, s**4 / (2 * p_m * (2 * s**2 * first + p_m))),

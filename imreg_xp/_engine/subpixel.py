@@ -11,21 +11,25 @@ and a small one. The Taylor polynomial of the modes at the point found needs few
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._array import Array, Namespace, accumulator_dtype
+from .._array import Array, Namespace, accumulator_dtype, complex_dtype
+from .._bounds import bounded
+from .._kernels import Lookup, per_item
 from .._providers import largest
 from .._static import table
-from ..fft_tools._dft import contract, derivative, slopes_and_bends, taylor_basis, taylor_sums
-from ..fft_tools._modes import interpolation_table, series_table
+from ..fft_tools._dft import taylor_basis
+from ..fft_tools._modes import interpolation_table, series_factor
+from ..fft_tools._sums import contract, derivative, slopes_and_bends, taylor_sums
 from ._linalg import ascent
 from .problem import column
 
 __all__ = ["Peak", "polished", "refined"]
+
+_Maker = Callable[..., np.ndarray]
 
 _REACH = 1.0  # pixels around the whole-pixel peak that are looked at
 _FINE = 16  # samples per pixel of the local grid, in three dimensions half of it
@@ -56,32 +60,48 @@ def refined(values: Array, index: Array, lag: Array, unit: Array | None, *, xp: 
     orders, rank, steps = _ON_MAP[min(xp.finfo(values.dtype).bits, 64)]
     taylor = _coefficients(values, index, orders, rank, xp=xp)
     taylor = taylor if unit is None else taylor / column(unit, taylor, xp=xp)
-    kept = functools.partial(table, dtype=taylor.dtype, like=taylor, xp=xp)
-    best = largest(_on_grid(taylor, kept(_powers, ndim, orders), xp=xp), xp=xp)
-    peak = _climbed(taylor, xp.take(kept(_points, ndim), best, axis=0), steps, xp=xp)
-    return peak._replace(offset=lag + peak.offset)
+    grid = _by_tables(taylor, _powers, [(ndim, orders)] * ndim, dtype=taylor.dtype, xp=xp)
+    best = largest(xp.reshape(grid, (grid.shape[0], -1)), xp=xp)
+    points = table(_points, ndim, dtype=taylor.dtype, like=taylor, xp=xp)
+    taylor = xp.permute_dims(taylor, (0, ndim, *range(1, ndim)))
+    return _climbed(taylor, lag, None, Lookup(points), best, steps=steps, xp=xp)
 
 
-def polished(lag: Array, x: Array, spectrum: Array, shape: Sequence[int], unit: Array | None, *, xp: Namespace) -> Peak:
-    """Return the maximum next to lag + x (batch, ndim), by the modes themselves, which `unit` (batch,) is to divide.
+def polished(
+    lag: Array, offset: Array, spectrum: Array, shape: Sequence[int], unit: Array | None, *, xp: Namespace
+) -> Peak:
+    """Return the maximum next to `offset` (batch, ndim), by the modes themselves, which `unit` (batch,) is to divide.
+
+    It is near the whole pixel `lag`.
 
     Rounding errors are those of the highest value all over a map, which moves the maximum of one that is broad and flat
     by more than its noise does. Those of a sum over the modes are as small as its terms: the strong modes of least
     frequency hardly count in the slope.
     """
-    columns = taylor_basis(shape, lag, x, _BY_MODES[xp.finfo(spectrum.dtype).bits], dtype=spectrum.dtype, xp=xp)
-    taylor = xp.real(contract(spectrum, columns, xp=xp))
+    bits, acc = xp.finfo(spectrum.dtype).bits, complex_dtype(lag.dtype, xp=xp)
+    columns = taylor_basis(shape, lag, offset, _BY_MODES[bits], dtype=spectrum.dtype, xp=xp)
+    taylor = xp.real(contract(spectrum, columns, dtype=acc, xp=xp))
     taylor = taylor if unit is None else taylor / column(unit, taylor, xp=xp)
-    peak = _climbed(taylor, xp.zeros_like(x), _STEPS, xp=xp)
-    return peak._replace(offset=lag + (x + peak.offset))
+    return _climbed(taylor, lag, offset, steps=_STEPS, xp=xp)
 
 
-def _climbed(taylor: Array, x: Array, steps: int, *, xp: Namespace) -> Peak:
-    """Take some Newton steps up a Taylor series from x (batch, ndim)."""
+@per_item
+def _climbed(
+    taylor: Array,
+    lag: Array,
+    about: Array | None,
+    points: Lookup | None = None,
+    best: Array | None = None,
+    *,
+    steps: int,
+    xp: Namespace,
+) -> Peak:
+    """Take some Newton steps up a Taylor series about `about` or else `lag` (batch, ndim), from one of some points."""
+    x = xp.zeros_like(lag) if points is None else points.at(best, xp=xp)
     for _ in range(steps):
         peak = _stepped(x, taylor_sums(taylor, x, xp=xp), xp=xp)
         x = peak.offset
-    return peak
+    return peak._replace(offset=lag + (x if about is None else about - lag + x))
 
 
 def _stepped(offset: Array, here: Array, *, xp: Namespace) -> Peak:
@@ -91,30 +111,34 @@ def _stepped(offset: Array, here: Array, *, xp: Namespace) -> Peak:
     """
     slope, bend = slopes_and_bends(here, xp=xp)
     step = ascent(slope, bend, xp=xp)
-    step = xp.minimum(xp.maximum(step, -0.25), 0.25)
+    step = bounded(step, -0.25, 0.25, xp=xp)
     return Peak(offset + step, step, derivative(here), -bend)
 
 
 def _coefficients(values: Array, index: Array, orders: int, rank: int, *, xp: Namespace) -> Array:
     """Return the Taylor coefficients (batch, orders, ..., orders) at a pixel, in the accumulator dtype.
 
-    The long sums, over the last axis, are in the dtype of the maps.
+    The first axis is the last. The long sums are in the dtype of the maps.
     """
     shape = tuple(values.shape[1:])
-    acc, last = accumulator_dtype(values, xp=xp), len(shape) - 1
+    last = len(shape) - 1
     sums, series = [], []
     for axis, n in enumerate(shape):
         kept = min(rank, n)
-        dtype = values.dtype if axis == last else acc
-        samples = interpolation_table(n, orders, kept, dtype, values, rank_first=axis < last, xp=xp)
+        samples = interpolation_table(n, orders, kept, values.dtype, values, rank_first=axis < last, xp=xp)
         away = table(_differences, n, kept if axis < last else 1, dtype=index.dtype, like=index, xp=xp)
-        at = xp.reshape(index[:, axis, None] + away, (-1,))
-        if axis == last:
-            sums.append(xp.reshape(xp.take(samples, at, axis=0), (-1, n, kept)))
-        else:
-            sums.append(xp.matrix_transpose(xp.reshape(xp.take(xp.reshape(samples, (-1,)), at), (-1, kept, n))))
-        series.append(series_table(n, orders, kept, acc, values, xp=xp))
-    return contract(contract(values, sums, xp=xp, dtype=acc), series, xp=xp)
+        samples = samples if axis == last else xp.reshape(samples, (-1,))
+        found = _looked_up(Lookup(samples), index[:, axis, None], away, xp=xp)
+        sums.append(found if axis == last else xp.matrix_transpose(xp.reshape(found, (-1, kept, n))))
+        series.append((n, orders, kept))
+    acc = accumulator_dtype(values, xp=xp)
+    return _by_tables(contract(values, sums, xp=xp), series_factor, series, dtype=acc, xp=xp)
+
+
+@per_item(lead=2)
+def _looked_up(samples: Lookup, index: Array, away: Array, *, xp: Namespace) -> Array:
+    """Return the rows of a table for pixels that are as far `away` (1, m) from an index (batch, 1)."""
+    return samples.at(index + away, xp=xp)
 
 
 def _differences(n: int, rank: int) -> np.ndarray:
@@ -122,16 +146,27 @@ def _differences(n: int, rank: int) -> np.ndarray:
     return (2 * n * np.arange(rank)[:, None] + (n - np.arange(n))).reshape(1, -1)
 
 
-def _on_grid(taylor: Array, powers: Array, *, xp: Namespace) -> Array:
-    """Return the values on the grid, (batch, points), points in the order of `_points`."""
-    batch, orders = taylor.shape[:2]
-    ndim = taylor.ndim - 1
-    for axis in range(ndim):
-        if axis:
-            taylor = xp.permute_dims(taylor, (0, ndim, *range(1, ndim)))
-        sizes = taylor.shape[:-1]
-        taylor = xp.reshape(xp.matmul(xp.reshape(taylor, (-1, orders)), powers), (*sizes, powers.shape[1]))
-    return xp.reshape(taylor, (batch, -1))
+def _by_tables(values: Array, make: _Maker, args: Sequence[tuple[int, ...]], *, dtype: Any, xp: Namespace) -> Array:
+    """Sum each axis of (batch, n_1, ..., n_k) with a table (n_i, m_i), the last first: (batch, m_2, ..., m_k, m_1).
+
+    The tables are those that a function of the host makes of the arguments for each axis; the sums are in a `dtype`.
+    """
+    ndim = values.ndim - 1
+    for axis in range(ndim - 1, -1, -1):
+        if axis < ndim - 1:
+            values = xp.permute_dims(values, (0, ndim, *range(1, ndim)))
+        values = _BY_TABLE[ndim](values, make, args[axis], dtype, xp=xp)
+    return values
+
+
+def _by_table(values: Array, make: _Maker, args: tuple[int, ...], dtype: Any, *, xp: Namespace) -> Array:
+    values = xp.astype(values, dtype, copy=False)
+    made = table(make, *args, dtype=values.dtype, like=values, xp=xp)
+    flat = xp.matmul(xp.reshape(values, (-1, values.shape[-1])), made)
+    return xp.reshape(flat, (*values.shape[:-1], flat.shape[1]))
+
+
+_BY_TABLE = {ndim: per_item(_by_table, lead=ndim) for ndim in (1, 2, 3)}
 
 
 def _grid(ndim: int) -> np.ndarray:
@@ -146,6 +181,6 @@ def _powers(ndim: int, orders: int) -> np.ndarray:
 
 
 def _points(ndim: int) -> np.ndarray:
-    """(points, ndim): the coordinates of the grid; the first axis runs fastest, then the last to the second."""
+    """(points, ndim): the coordinates of the grid, which went through `_by_tables` twice."""
     axes = np.meshgrid(*[_grid(ndim)] * ndim, indexing="ij")
-    return np.stack([np.moveaxis(a, 0, -1).ravel() for a in axes], axis=-1)
+    return np.stack([np.transpose(a, np.roll(range(ndim), -2)).ravel() for a in axes], axis=-1)

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from .._array import Array, Namespace, accumulator_dtype
+from .._bounds import bounded
 from .._static import table
 from ..fft_tools._dft import along, fourier_translate, rfft
 from ..fft_tools._modes import angular_frequencies, half_weights
@@ -35,7 +36,7 @@ def taylor_peak(values: Array, allowed: Array | None, *, xp: Namespace) -> tuple
     slope, hessian = found[:, :ndim], xp.reshape(found[:, ndim:], (-1, ndim, ndim))
     step = xp.matmul(inverse(hessian, xp=xp), slope[..., None])[..., 0]
     usable = xp.all(xp.isfinite(step), axis=-1, keepdims=True)
-    return index, xp.where(usable, xp.minimum(xp.maximum(step, -1.0), 1.0), 0.0), hessian
+    return index, xp.where(usable, bounded(step, -1.0, 1.0, xp=xp), 0.0), hessian
 
 
 def _differences(ndim: int) -> np.ndarray:

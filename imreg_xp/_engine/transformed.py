@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype
-from .._providers import as_reals, image_means, inner, product, transform_less_mean
-from ..fft_tools._dft import contract, derivative, slopes_and_bends
+from .._kernels import per_item
+from .._providers import as_reals, image_means, inner, normalised, squares, transform_less_mean
 from ..fft_tools._modes import moment_columns
+from ..fft_tools._sums import contract, derivative
 from .problem import Norm, Options, Side, column, over_image
 
 __all__ = ["Transformed", "transformed"]
@@ -39,8 +40,9 @@ class Transformed(NamedTuple):
     """N times the sum of squares, (batch,): the sum of the power over all modes but that of the mean."""
     level: Array | None
     """The mode of the mean that the model keeps; None where a background is fitted."""
-    slopes: Array | None
-    """Of a reference, the sum of the power times (2 pi nu)(2 pi nu)^T over all modes, where white noise asks for it."""
+    moments: Array | None
+    """Of a reference, the sums over all modes of the power times up to two powers of 2 pi nu per axis, (batch, 3, ...),
+    where white noise asks for them."""
 
 
 def transformed(side: Side, options: Options, reference: Transformed | None = None, *, xp: Namespace) -> Transformed:
@@ -48,31 +50,55 @@ def transformed(side: Side, options: Options, reference: Transformed | None = No
     x = side.image
     shape, dtype, acc = tuple(x.shape[1:]), x.dtype, accumulator_dtype(x, xp=xp)
     mean = image_means(x, len(shape), xp=xp) if side.mean is None else side.mean
-    level_of = xp.astype(mean, acc, copy=False)
     weighted = (side if reference is None else reference).err is not None
     white = reference is None and side.err is None and options.errors and not options.correlated
-    n, slopes, precise = math.prod(shape), None, xp.finfo(dtype).bits > 32 and not weighted
+    n, moments, precise = math.prod(shape), None, xp.finfo(dtype).bits > 32 and not weighted
     if not precise:
-        x = x - column(mean, x, xp=xp)
-        top = _sane(xp.astype(xp.max(x, axis=over_image(x)), acc, copy=False), level_of, side.err, dtype, xp=xp)
-        x = product(x, column(1 / top, x, xp=xp))
-        square, mean = n * inner(x, x, acc, xp=xp), None
-    spectrum = transform_less_mean(x, mean, conjugate=reference is None, xp=xp)
+        # the highest less the mean is, to the last bit, the highest of what is left when the mean is taken off
+        top, factor = _scale(xp.max(x, axis=over_image(x)), mean, side.err, acc, xp=xp)
+        x, square = normalised(x, mean, factor, acc, xp=xp)
+    spectrum = transform_less_mean(x, mean if precise else None, conjugate=reference is None, xp=xp)
     if white:
-        power, slopes = _moments(spectrum, shape, xp=xp)
+        moments = _moments(spectrum, shape, xp=xp)
     if precise:
-        root = xp.sqrt(power if white else _power(spectrum, shape, acc, xp=xp))
-        top = _sane(root / n, level_of, side.err, dtype, xp=xp)
-        square = (root / top) ** 2
-        slopes = slopes / column(top * top, slopes, xp=xp) if white else None
-    units = level_of / top
+        root = xp.sqrt(derivative(moments) if white else _power(spectrum, shape, acc, xp=xp))
+        top = _sane(root / n, mean, side.err, dtype, xp=xp)
+        square = (root / top) ** 2 / n
+        moments = moments / column(top * top, moments, xp=xp) if white else None
     # rounding errors of the pixels, and those of a transform
-    dark = ((64 if precise else 8) * n * xp.finfo(dtype).eps) ** 2 * (units * units)
-    kept, level = _kept(level_of, top, options, reference)
-    err = None if side.err is None else side.err / top
-    norm = Norm(kept, top, square <= dark)
-    level = None if level is None else n * level
-    return Transformed(spectrum, top if precise else None, shape, dtype, norm, err, square, level, slopes)
+    rounding = (64 if precise else 8) * n * xp.finfo(dtype).eps
+    mean_of = None if reference is None else reference.norm.mean
+    numbers = _numbers(mean, top, square, side.err, mean_of, n=n, rounding=rounding, options=options, xp=xp)
+    norm, err, square, level = numbers
+    return Transformed(spectrum, top if precise else None, shape, dtype, norm, err, square, level, moments)
+
+
+@per_item
+def _scale(highest: Array, mean: Array, err: Array | None, acc: Any, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return what values are divided by (batch,), given their maximum and mean, and one over that in their dtype."""
+    top = _sane(xp.astype(highest - mean, acc, copy=False), xp.astype(mean, acc), err, highest.dtype, xp=xp)
+    return top, xp.astype(1 / top, highest.dtype, copy=False)
+
+
+@per_item
+def _numbers(
+    mean: Array,
+    top: Array,
+    square: Array,
+    err: Array | None,
+    mean_of_reference: Array | None,
+    *,
+    n: int,
+    rounding: float,
+    options: Options,
+    xp: Namespace,
+) -> tuple[Norm, Array | None, Array, Array | None]:
+    """Return what else is known of images, given the sum of the squares of their values: see `Transformed`."""
+    mean, square = xp.astype(mean, top.dtype, copy=False), n * square
+    units = mean / top
+    kept, level = _kept(mean, top, options, mean_of_reference)
+    norm = Norm(kept, top, square <= rounding * rounding * (units * units))
+    return norm, None if err is None else err / top, square, None if level is None else n * level
 
 
 def _sane(top: Array, mean: Array, err: Array | None, dtype: Any, *, xp: Namespace) -> Array:
@@ -84,16 +110,17 @@ def _sane(top: Array, mean: Array, err: Array | None, dtype: Any, *, xp: Namespa
     return xp.where(top >= least, top, 1.0)
 
 
-def _kept(mean: Array, top: Array, options: Options, reference: Transformed | None) -> tuple[Array, Array | None]:
+def _kept(mean: Array, top: Array, options: Options, reference: Array | None) -> tuple[Array, Array | None]:
     """Return the level that both images are lowered by, and what is then left of the mean, in units of `top`.
 
-    Without a background and with a free gain nothing may be taken off; with a gain of 1, the same of both.
+    Without a background and with a free gain nothing may be taken off; with a gain of 1, the same of both: that
+    of the `reference`, if this is not one.
     """
     if options.fit_background:
         return mean, None
     if options.fit_scale:
         return 0 * mean, mean / top
-    lowered = mean if reference is None else reference.norm.mean
+    lowered = mean if reference is None else reference
     return lowered, (mean - lowered) / top
 
 
@@ -105,8 +132,8 @@ def _power(spectrum: Array, shape: Sequence[int], acc: Any, *, xp: Namespace) ->
     return 2 * inner(parts, parts, acc, xp=xp) - xp.sum(single * single, axis=over_image(single), dtype=acc)
 
 
-def _moments(spectrum: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Array, Array]:
-    """Return the sums of the power over all modes, and of the power times (2 pi nu)(2 pi nu)^T."""
-    parts = as_reals(spectrum, xp=xp)
-    sums = contract(parts * parts, moment_columns(shape, parts, parts=True, xp=xp), xp=xp)
-    return derivative(sums), slopes_and_bends(sums, xp=xp)[1]
+def _moments(spectrum: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
+    """Return the sums of the power times up to two powers of 2 pi nu per axis, (batch, 3, ...)."""
+    parts = squares(spectrum, xp=xp)
+    columns = moment_columns(shape, parts, parts=parts.shape != spectrum.shape, xp=xp)
+    return contract(parts, columns, dtype=accumulator_dtype(parts, xp=xp), xp=xp)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from .._array import Array, Namespace, device_of
+from .._bounds import bounded
 from ..fft_tools.splines import coefficients, spline_at
 from .extend import make_field
 from .motion import affine
@@ -27,7 +28,7 @@ def nearest(image: Array, points: Sequence[Array], *, xp: Namespace) -> Array:
     if image.shape[0] > 1:
         flat = flat + xp.reshape(xp.arange(batch, dtype=xp.int64, device=device_of(image)), flat.shape)
     for n, x in zip(shape, points, strict=True):
-        flat = flat * n + xp.astype(xp.round(xp.minimum(xp.maximum(x, 0.0), n - 1.0)), xp.int64)
+        flat = flat * n + xp.astype(xp.round(bounded(x, 0.0, n - 1.0, xp=xp)), xp.int64)
     return xp.reshape(xp.take(xp.reshape(image, (-1,)), xp.reshape(flat, (-1,)), axis=0), flat.shape)
 
 

@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 
 from .._array import Array, Namespace, device_of
+from .._static import numbers
 from ..fft_tools._dft import rfft
 from ._linalg import inverse, symmetric
 from .coarse import binned, search, weights_of
 from .extend import box_sides, footprint, make_field, padded, roll, single, soft_window
 from .frozen import Frozen, Level, attenuated, gain_and_background, lightened, model
 from .noise import pairs_in_box, pairs_of, plausible, score_covariance
-from .problem import Norm, Options, Side, column, normalised, over_image, precision
+from .problem import Norm, Options, Side, column, normalised, over_image, precision, too_few
 from .result import Registration, Status, finish
 from .score import Score, after_step, orthogonal_slopes, root, score
 from .spectrum import attenuation, ml_weights, spread
@@ -46,7 +47,7 @@ def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> 
     offset = coarse.offset
     if max(factors) > 1:
         offset = _stepped(_freeze(small_r, small_m, offset, options, xp=xp)[0], offset, _STEPS_BINNED, options, xp=xp)
-        offset = offset * xp.asarray(factors, dtype=offset.dtype, device=device_of(offset))
+        offset = offset * numbers(factors, dtype=offset.dtype, like=offset, xp=xp)
     start = offset
     frozen, moved, level = _freeze(reference, moving, start, options, xp=xp)
     if max(factors) > 1:
@@ -168,7 +169,7 @@ def _result(
     d = inverse(last.curvature, xp=xp)
     covariance = xp.matmul(xp.matmul(d, j), xp.matrix_transpose(d))
     smaller = min(math.prod(frozen.field.shape), pixels)
-    flags = {**flags, Status.TOO_FEW_VALID: used < 3 * fitted}
+    flags = {**flags, Status.TOO_FEW_VALID: too_few(used, 3 * fitted, norms, xp=xp)}
     return finish(
         offset + last.step,
         # with the exact derivative an error of second order is left

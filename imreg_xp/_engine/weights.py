@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from .._array import Array, Namespace, device_of
+from .._bounds import at_least
 from .._providers import inner
 from .problem import Side, column, over_image, precision
 from .spectrum import Rings, power, radial_mean, sampled_spectrum
@@ -38,7 +39,7 @@ def combined(
     # the relative precision is bounded, so that rolling it by Fourier leaves only rounding errors; a variance is not
     p_r, best_r = _relative(reference, w, xp=xp)
     if p_r.shape[1:] != (1,) * (w.ndim - 1):
-        p_r = xp.maximum(moved(p_r), 0.0)
+        p_r = at_least(moved(p_r), 0.0, xp=xp)
     p_m, best_m = _relative(moving, w, xp=xp)
     joint = p_r * column(best_m, w, xp=xp) + p_m * column(scale**2 * best_r, w, xp=xp)
     precise = xp.where((w > 0) & (joint > 0), p_r * p_m / xp.where(joint > 0, joint, 1.0), 0 * joint)
@@ -89,4 +90,4 @@ def rings_of(
     # a mode of a padded grid is less than an independent number
     pixels = math.prod(value.shape[1:]) if pixels is None else pixels
     independent = modes * min(1.0, pixels / math.prod(grid))
-    return Rings(r, xp.maximum(s * s * r + 2 * s * c + p, 0.0), s * r + c, xp.zeros_like(r) + independent)
+    return Rings(r, at_least(s * s * r + 2 * s * c + p, 0.0, xp=xp), s * r + c, xp.zeros_like(r) + independent)

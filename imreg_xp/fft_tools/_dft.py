@@ -11,15 +11,16 @@ with :math:`\nu` in cycles per pixel. The Nyquist mode of an even axis is its ow
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
+from typing import Any
 
-from .._array import Array, Namespace, complex_dtype, is_kind
-from .._providers import matmul, phases, product
+from .._array import Array, Namespace, complex_dtype
+from .._kernels import elementwise, per_item
+from .._providers import phases, product
 from .._static import table
 from ._modes import (
-    entries,
-    falling,
     frequency,
     low_frequency,
     moving_frequency,
@@ -32,17 +33,14 @@ from ._modes import (
 __all__ = [
     "along",
     "axes_of",
-    "contract",
-    "derivative",
     "dft_basis",
     "fourier_translate",
     "irfft",
     "part",
     "phasor",
     "rfft",
-    "slopes_and_bends",
+    "shift_waves",
     "taylor_basis",
-    "taylor_sums",
     "translate_real_part",
     "turns",
 ]
@@ -104,45 +102,59 @@ def dft_basis(
 
 
 def taylor_basis(
-    shape: Sequence[int], lag: Array, x: Array, orders: int, *, dtype: object, xp: Namespace
+    shape: Sequence[int], lag: Array, offset: Array, orders: int, *, dtype: Any, xp: Namespace
 ) -> list[Array]:
-    """Return per axis the columns (batch, modes, orders) that give the Taylor series of the interpolant at lag + x.
+    """Return per axis the columns (batch, modes, orders) that give the Taylor series of the interpolant at `offset`.
 
-    The waves are as precise as a spectrum of that `dtype`. Both places are (batch, ndim), `lag` in whole pixels: the
-    Nyquist mode, which has no derivative, is as at the sample there.
+    The waves are as precise as a spectrum of that `dtype`, which the columns of the last axis have. Both places are
+    (batch, ndim), `lag` the whole pixel nearby: the Nyquist mode, which has no derivative, is as at the sample there.
     """
     columns = []
-    for axis, column in enumerate(taylor_columns(shape, orders, x, xp=xp)):
+    for axis, column in enumerate(taylor_columns(shape, orders, lag, xp=xp)):
         n, half = shape[axis], axis == len(shape) - 1
-        nu, moving = (table(f, n, half, dtype=x.dtype, like=x, xp=xp) for f in (frequency, moving_frequency))
-        angle = (2 * math.pi) * (turns(nu, lag[:, axis, None], xp=xp) + moving * x[:, axis, None])
-        columns.append(column * xp.astype(phases(angle, dtype, xp=xp), column.dtype, copy=False)[..., None])
+        nu, moving = (
+            table(f, n, half, dtype=lag.dtype, like=lag, xp=xp)[None, :] for f in (frequency, moving_frequency)
+        )
+        made = dtype if half else column.dtype
+        places = (lag[:, axis, None], offset[:, axis, None])
+        columns.append(_turned(column, nu, moving, *places, waves=dtype, dtype=made, xp=xp))
     return columns
 
 
-def taylor_sums(series: Array, x: Array, *, xp: Namespace) -> Array:
-    """Return values and derivatives (batch, 3, ..., 3) of Taylor series (batch, orders, ...) at x (batch, ndim)."""
-    factor, power = (
-        table(falling, series.shape[1], which, dtype=x.dtype, like=x, xp=xp) for which in ("factor", "power")
-    )
-    columns = xp.astype(factor * x[..., None, None] ** power, series.dtype, copy=False)
-    return contract(series, [columns[:, axis, ...] for axis in range(x.shape[-1])], xp=xp)
+@per_item(lead=2)
+def _turned(
+    column: Array, nu: Array, moving: Array, lag: Array, offset: Array, *, waves: Any, dtype: Any, xp: Namespace
+) -> Array:
+    """Return what belongs to modes (1, modes, orders) at `offset` (batch, 1), in a dtype, with `waves` of one."""
+    angle = (2 * math.pi) * (turns(nu, lag, xp=xp) + moving * (offset - lag))
+    turned = column * xp.astype(phases(angle, waves, xp=xp), column.dtype, copy=False)[..., None]
+    return xp.astype(turned, dtype, copy=False)
 
 
-def _waves(n: int, half: bool, x: Array, sign: int, *, cosine: bool = True, xp: Namespace) -> Array:
+def _waves(n: int, half: bool, x: Array, sign: int, *, cosine: bool = True, dtype: Any = None, xp: Namespace) -> Array:
     """Return exp(± 2 pi i nu x), (..., modes, points), of the modes of one axis, at Nyquist its real part."""
     nu = table(frequency, n, half, dtype=x.dtype, like=x, xp=xp)
     odd = moving_modes(n, half, x, xp=xp) if cosine and n % 2 == 0 else None
-    return phasor(nu, x, sign, odd=odd, xp=xp)
+    return phasor(nu, x, sign, odd=odd, dtype=dtype, xp=xp)
 
 
-def phasor(nu: Array, x: Array, sign: float, *, odd: Array | None = None, xp: Namespace) -> Array:
-    r"""Return :math:`e^{\pm 2\pi i\nu x}` of shape (..., modes, points), its imaginary part times `odd`."""
-    angle = (sign * 2 * math.pi) * turns(nu[:, None], x[..., None, :], xp=xp)
+def phasor(nu: Array, x: Array, sign: float, *, odd: Array | None = None, dtype: Any = None, xp: Namespace) -> Array:
+    r"""Return :math:`e^{\pm 2\pi i\nu x}` of shape (..., modes, points), its imaginary part times `odd`, in a dtype."""
+    places = xp.reshape(x, (-1, 1, x.shape[-1]))
+    odd = None if odd is None else odd[None, ...]
+    found = _phasor(nu[None, :, None], places, odd, sign=sign, dtype=dtype, xp=xp)
+    return xp.reshape(found, (*x.shape[:-1], *found.shape[1:]))
+
+
+@per_item(lead=2)
+def _phasor(nu: Array, x: Array, odd: Array | None, *, sign: float, dtype: Any, xp: Namespace) -> Array:
+    angle = (sign * 2 * math.pi) * turns(nu, x, xp=xp)
     cdtype = complex_dtype(angle.dtype, xp=xp)
     if odd is None:
-        return phases(angle, cdtype, xp=xp)
-    return xp.astype(xp.cos(angle), cdtype) + xp.astype(xp.sin(angle) * odd, cdtype) * 1j
+        found = phases(angle, cdtype, xp=xp)
+    else:
+        found = xp.astype(xp.cos(angle), cdtype) + xp.astype(xp.sin(angle) * odd, cdtype) * 1j
+    return found if dtype is None else xp.astype(found, dtype, copy=False)
 
 
 def turns(nu: Array, x: Array, *, xp: Namespace) -> Array:
@@ -160,58 +172,6 @@ def turns(nu: Array, x: Array, *, xp: Namespace) -> Array:
     return phase - xp.round(phase)
 
 
-def contract(spectrum: Array, columns: Sequence[Array], *, dtype: object = None, xp: Namespace) -> Array:
-    r"""Apply one column matrix per image axis.
-
-    .. math:: T_{a_1\dots a_k} = \sum_{\nu_1\dots\nu_k} S_{\nu_1\dots\nu_k} \prod_i E^{(i)}_{\nu_i a_i}
-
-    Parameters
-    ----------
-    spectrum
-        (batch, modes_1, ..., modes_k)
-    columns
-        k arrays (batch or 1, modes_i, K_i); the last is cast to the dtype of `spectrum` for the long sums.
-    dtype
-        That of the sums over the remaining axes and of the result; the dtype of the last columns unless given.
-
-    Returns
-    -------
-    (batch, K_1, ..., K_k).
-    """
-    modes = spectrum.shape[1:]
-    last = columns[-1]
-    dtype = last.dtype if dtype is None else dtype
-    flat = spectrum
-    if len(modes) != 2:
-        flat = xp.reshape(spectrum, (spectrum.shape[0], math.prod(modes[:-1]), modes[-1]))
-    if spectrum.dtype == last.dtype == dtype:
-        t = matmul(flat, last, xp=xp)
-    elif spectrum.dtype == last.dtype or not _real_times_complex(spectrum, last, xp=xp):
-        t = xp.astype(matmul(flat, xp.astype(last, spectrum.dtype, copy=False), xp=xp), dtype, copy=False)
-    else:
-        # a real spectrum times complex columns: a quarter of the work
-        parts = xp.concat([xp.real(last), xp.imag(last)], axis=-1)
-        t = xp.astype(xp.matmul(flat, xp.astype(parts, spectrum.dtype)), last.dtype)
-        k = last.shape[-1]
-        t = t[..., :k] + 1j * t[..., k:]
-    if len(modes) == 2:
-        return xp.matmul(xp.matrix_transpose(columns[0]), t)
-    batch, sizes = t.shape[0], [last.shape[-1]]
-    for axis in range(len(modes) - 2, -1, -1):
-        column = xp.matrix_transpose(columns[axis])
-        t = xp.reshape(t, (batch, *modes[:axis], modes[axis], math.prod(sizes)))
-        column = xp.reshape(column, (column.shape[0], *(1,) * axis, *column.shape[1:])) if axis else column
-        t = xp.matmul(column, t)
-        batch = t.shape[0]
-        sizes.insert(0, column.shape[-2])
-    return xp.reshape(t, (batch, *sizes))
-
-
-def _real_times_complex(a: Array, b: Array, *, xp: Namespace) -> bool:
-    kinds = [is_kind(x.dtype, "complex floating", xp=xp) for x in (a, b)]
-    return kinds == [False, True]
-
-
 def fourier_translate(
     spectrum: Array, offset: Array, shape: Sequence[int], *, factor: Array | None = None, xp: Namespace
 ) -> Array:
@@ -226,13 +186,24 @@ def fourier_translate(
     factor
         What else to multiply by, (batch,).
     """
-    ndim = len(shape)
+    return _by_all(spectrum, *shift_waves(shape, offset, spectrum.dtype, factor=factor, xp=xp), xp=xp)
+
+
+def shift_waves(
+    shape: Sequence[int], offset: Array, dtype: Any, *, factor: Array | None = None, xp: Namespace
+) -> list[Array]:
+    """Return what `fourier_translate` multiplies by: one array (batch, 1, ..., modes, ..., 1) per axis, in a dtype."""
+    ndim, waves = len(shape), []
     for axis, n in enumerate(shape):
-        e = _waves(n, axis == ndim - 1, offset[:, axis, None], -1, xp=xp)
-        e = e if factor is None or axis else e * factor[:, None, None]
-        e = xp.reshape(xp.astype(e, spectrum.dtype), (e.shape[0], *along(n=e.shape[1], axis=axis, ndim=ndim)))
-        spectrum = product(spectrum, e) if axis else spectrum * e
-    return spectrum
+        e = _waves(n, axis == ndim - 1, offset[:, axis, None], -1, dtype=dtype, xp=xp)
+        e = e if factor is None or axis else e * xp.astype(factor, xp.real(e).dtype)[:, None, None]
+        waves.append(xp.reshape(e, (e.shape[0], *along(n=e.shape[1], axis=axis, ndim=ndim))))
+    return waves
+
+
+@elementwise
+def _by_all(spectrum: Array, first: Array, *waves: Array, xp: Namespace) -> Array:  # noqa: ARG001
+    return functools.reduce(product, waves, spectrum * first)
 
 
 def translate_real_part(spectrum: Array, offset: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
@@ -258,19 +229,6 @@ def translate_real_part(spectrum: Array, offset: Array, shape: Sequence[int], *,
         turn = turn * xp.reshape(xp.where(top, e, 1.0), laid)
         spectrum = spectrum * xp.reshape(xp.astype(xp.where(top, 1.0, e), spectrum.dtype), laid)
     return spectrum * xp.astype(xp.real(turn), xp.real(spectrum).dtype)
-
-
-def derivative(table: Array, *axes: int) -> Array:
-    """Pick the mixed derivative along `axes` from a table (batch, orders, ..., orders) made by `dft_basis` columns."""
-    return table[(slice(None), *(axes.count(a) for a in range(table.ndim - 1)))]
-
-
-def slopes_and_bends(values: Array, *, xp: Namespace) -> tuple[Array, Array]:
-    """Pick all first (batch, ndim) and second derivatives (batch, ndim, ndim) from a table of 3 orders per axis."""
-    ndim = values.ndim - 1
-    flat = xp.reshape(values, (values.shape[0], 3**ndim))
-    both = xp.take(flat, table(entries, ndim, dtype=xp.int64, like=values, xp=xp), axis=1)
-    return both[:, :ndim], xp.reshape(both[:, ndim:], (-1, ndim, ndim))
 
 
 def part(x: Array, axis: int, start: int | None, stop: int | None) -> Array:

@@ -30,7 +30,7 @@ __all__ = [
     "moving_modes",
     "nyquist",
     "order_columns",
-    "series_table",
+    "series_factor",
     "taylor_columns",
 ]
 
@@ -102,12 +102,12 @@ def _interpolation(n: int, orders: int, rank: int) -> tuple[np.ndarray, np.ndarr
 def _samples(n: int, orders: int, rank: int, rank_first: bool) -> np.ndarray:
     """(2 n, rank) or (rank, 2 n): the first factor for two periods."""
     both = np.concatenate([_interpolation(n, orders, rank)[0]] * 2)
-    return np.transpose(both) if rank_first else both
+    return np.transpose(both).copy() if rank_first else both
 
 
-def _series(n: int, orders: int, rank: int) -> np.ndarray:
-    """(1, rank, orders): the second factor."""
-    return _interpolation(n, orders, rank)[1][None]
+def series_factor(n: int, orders: int, rank: int) -> np.ndarray:
+    """(rank, orders): what makes Taylor coefficients of the sums with an `interpolation_table`, on the host."""
+    return _interpolation(n, orders, rank)[1]
 
 
 def _moments(n: int, half: bool, twice: bool) -> np.ndarray:
@@ -167,15 +167,10 @@ def interpolation_table(
     r"""Return what sums samples to all that is needed of their interpolant near a pixel, (2 n, rank) or (rank, 2 n).
 
     The Taylor coefficients at x from 0 to 2 n - 1 of the interpolant of a 1 at pixel 0,
-    :math:`\frac{1}{n} \sum_\nu (2\pi i\nu)^j e^{2\pi i\nu x} / j!`, are the product of this and `series_table`; the
+    :math:`\frac{1}{n} \sum_\nu (2\pi i\nu)^j e^{2\pi i\nu x} / j!`, are the product of this and `series_factor`; the
     second period is there so that x may be a difference of indices plus n.
     """
     return table(_samples, n, orders, rank, rank_first, dtype=dtype, like=like, xp=xp)
-
-
-def series_table(n: int, orders: int, rank: int, dtype: object, like: Array, *, xp: Namespace) -> Array:
-    """Return what makes Taylor coefficients of the sums with an `interpolation_table`, (1, rank, orders)."""
-    return table(_series, n, orders, rank, dtype=dtype, like=like, xp=xp)
 
 
 def taylor_columns(shape: Sequence[int], orders: int, like: Array, *, xp: Namespace) -> list[Array]:
@@ -187,10 +182,14 @@ def taylor_columns(shape: Sequence[int], orders: int, like: Array, *, xp: Namesp
 def moment_columns(shape: Sequence[int], like: Array, *, parts: bool = False, xp: Namespace) -> list[Array]:
     r"""Return per axis (1, modes, 3): powers 0, 1 and 2 of :math:`2\pi\nu`, with the weights of the half axis.
 
-    With `parts` for modes whose real and imaginary parts lie in turn along the half axis.
+    With `parts` for modes whose real and imaginary parts lie in turn along the half axis. Those of the last axis are in
+    the dtype of the image.
     """
-    dtype = accumulator_dtype(like, xp=xp)
-    return [table(_moments, n, half, parts and half, dtype=dtype, like=like, xp=xp) for n, half in _axes(shape)]
+    acc = accumulator_dtype(like, xp=xp)
+    return [
+        table(_moments, n, half, parts and half, dtype=like.dtype if half else acc, like=like, xp=xp)
+        for n, half in _axes(shape)
+    ]
 
 
 def mode_sums(shape: Sequence[int], like: Array, *, xp: Namespace) -> Array:

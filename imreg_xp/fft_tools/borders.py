@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._array import Array, Namespace, device_of
+from .._bounds import bounded
 
 __all__ = ["BOUNDARIES", "continued", "within", "zero_padded"]
 
@@ -19,7 +20,7 @@ def _source(first: int, last: int, n: int, beyond: str, like: Array, *, xp: Name
     if beyond == "reflect":
         x = x % (2 * n)
         return xp.where(x < n, x, 2 * n - 1 - x)
-    return xp.minimum(xp.maximum(x, 0), n - 1)
+    return bounded(x, 0, n - 1, xp=xp)
 
 
 def continued(image: Array, axis: int, first: int, last: int, beyond: str, *, xp: Namespace) -> Array:

@@ -20,6 +20,7 @@ from .._array import (
     is_traced_or_remote,
     known_finite,
 )
+from .._bounds import at_least
 from .._providers import in_library
 from ._dft import part
 
@@ -143,4 +144,4 @@ def _nanmean(blocks: Array, *, xp: Namespace) -> Array:
     good = ~xp.isnan(blocks)
     count = xp.sum(xp.astype(good, blocks.dtype), axis=0)
     total = xp.sum(xp.where(good, blocks, xp.zeros_like(blocks)), axis=0)
-    return xp.where(count > 0, total / xp.maximum(count, 1.0), xp.full_like(total, math.nan))
+    return xp.where(count > 0, total / at_least(count, 1.0, xp=xp), xp.full_like(total, math.nan))

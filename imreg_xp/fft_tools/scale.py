@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from .._array import Array, Namespace, accumulator_dtype, array_namespace, device_of, from_lists
+from .._bounds import bounded
 from ._arguments import as_coordinates, as_numeric, check_axes
 from .sampling import at_points, on_grid, real_or_complex
 
@@ -74,7 +75,7 @@ def _pixels(at: Array, data_x: Array, *, xp: Namespace) -> Array:
     """Return which pixel, whole or not, is at each coordinate."""
     sign = xp.where(data_x[-1] < data_x[0], -xp.ones_like(data_x), xp.ones_like(data_x))
     x, at = data_x * sign, at * sign[0]
-    left = xp.minimum(xp.maximum(xp.searchsorted(x, at, side="right") - 1, 0), x.shape[0] - 2)
+    left = bounded(xp.searchsorted(x, at, side="right") - 1, 0, x.shape[0] - 2, xp=xp)
     start = xp.take(x, left, axis=0)
     return xp.astype(left, at.dtype) + (at - start) / (xp.take(x, left + 1, axis=0) - start)
 

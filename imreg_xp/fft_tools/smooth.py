@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .._array import Array, Namespace, accumulator_dtype, array_namespace, as_images, device_of, is_number
+from .._bounds import bounded
 from ._dft import along, part
 from .convolve_nd import convolve_nd, normalised
 from .downsample import block_average
@@ -139,14 +140,14 @@ def _kernel(sizes: list[int], width: float, kind: str, slope: float, like: Array
         x = xp.arange(n, dtype=acc, device=device_of(like)) - n // 2
         lay = along(n=n, axis=axis, ndim=ndim)
         square = square + xp.reshape(x * x, lay)
-        box = box * xp.reshape(xp.minimum(xp.maximum(width / 2 + 0.5 - abs(x), 0.0), 1.0), lay)
+        box = box * xp.reshape(bounded(width / 2 + 0.5 - abs(x), 0.0, 1.0, xp=xp), lay)
         paired = paired * xp.reshape(xp.astype(x > -(n // 2), acc), lay)
     if kind == "gaussian":
         kernel = xp.exp(-square / (2 * width**2))
     elif kind == "boxcar":
         kernel = box
     elif math.isfinite(slope):
-        kernel = xp.minimum(xp.maximum(1 - slope * (xp.sqrt(square) - width), 0.0), 1.0)
+        kernel = bounded(1 - slope * (xp.sqrt(square) - width), 0.0, 1.0, xp=xp)
     else:
         kernel = xp.astype(square < width**2, acc)
     return xp.astype(kernel * paired, like.dtype)

@@ -18,6 +18,7 @@ from .._engine.centres import (
 from .._engine.gaussian import fit_gaussian
 from .._engine.peaks import lags
 from .._engine.taylor import patch_at
+from .._static import numbers
 from ..fft_tools._dft import along, irfft, rfft
 from ..fft_tools._modes import frequencies
 
@@ -118,7 +119,7 @@ def _without_large_scales(shape: tuple[int, ...], like: Array, *, xp: Namespace)
 def _in_frame(shift: Array, images: Array, *, xp: Namespace) -> Array:
     """Return shifts, by the size of the image more or less, that keep the brightest pixel inside."""
     star = xp.astype(brightest(images, xp=xp), shift.dtype)
-    size = xp.asarray(list(images.shape[1:]), dtype=shift.dtype, device=device_of(shift))
+    size = numbers(images.shape[1:], dtype=shift.dtype, like=shift, xp=xp)
     after = star + shift
     # half a pixel for a star at the very edge
     shift = xp.where(after < -0.5, shift + size, shift)

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.fft
 
 from .array import Array, Device, arrays_in, run, upload
+from .kernels import RawKernel
 from .signatures import check_call, member
 
 __all__ = ["Namespace", "xp"]
@@ -107,7 +108,12 @@ class _Info:
 _TRANSFORMS = ("fft", "fftn", "rfft", "rfftn", "ifft", "ifftn", "irfft", "irfftn", "hfft", "ihfft")
 # `scipy.fft` keeps single precision, as cuFFT does
 _FUNCTIONS: dict[tuple[str, str], Any] = {("fft", name): getattr(scipy.fft, name) for name in _TRANSFORMS}
-_FUNCTIONS |= {("main", "asarray"): _asarray, ("main", "astype"): _astype}
+_FUNCTIONS |= {
+    ("main", "asarray"): _asarray,
+    ("main", "astype"): _astype,
+    ("main", "RawKernel"): RawKernel,
+    ("main", "ndarray"): Array,
+}
 
 xp = Namespace("main")
 xp.__dict__["__array_namespace_info__"] = _Info

@@ -1,0 +1,151 @@
+"""A compiled kernel, and what it is given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._array import Array, Namespace, device_of
+from . import nodes
+from .code import THREADS, Leaf, Sum, text
+from .items import Items, wrapped
+from .namespace import xp as expressions
+from .nests import filled, flattened
+
+__all__ = ["Kernel", "Lookup", "Total", "leaf_of", "regular"]
+
+_PER_THREAD = 8  # terms of a sum
+_MOST_BLOCKS = 65535  # along the second axis of a grid
+
+
+class Lookup:
+    """A contiguous array (n,) or (n, m) that a function looks elements or rows up in; of all its items the same."""
+
+    def __init__(self, values: Array) -> None:
+        self.values = values
+
+    def at(self, index: Array, *, xp: Namespace) -> Array:
+        """Return what is at an index (...)."""
+        found = xp.take(self.values, xp.reshape(index, (-1,)), axis=0)
+        return xp.reshape(found, (*index.shape, *found.shape[1:]))
+
+
+class _LookupInKernel(NamedTuple):
+    leaf: int
+    dtype: np.dtype
+    row: tuple[int, ...]
+
+    def at(self, index: Any, *, xp: Namespace) -> Items:
+        if self.row:
+            index = index[..., None] * self.row[0] + xp.asarray(
+                np.arange(self.row[0]), dtype=xp.int64, device=index.device
+            )
+        found = np.frompyfunc(lambda i: nodes.look_up(self.leaf, i, self.dtype), 1, 1)(index.entries)
+        return wrapped(found, self.dtype)
+
+
+class Total:
+    """What an elementwise function returns for the sum of terms over all pixels of an image."""
+
+    def __init__(self, terms: Any) -> None:
+        self.terms = terms
+
+
+def regular(a: Array | Lookup, lead: int, *, xp: Namespace) -> Array | Lookup:
+    """Return an array whose items lie one after the other: else strides within them depend on the batch."""
+    if isinstance(a, Lookup) or a.shape[0] == 1:
+        return a
+    strides = a.strides
+    return a if all(abs(s) <= strides[0] for s in strides[lead:]) else xp.astype(a, a.dtype)
+
+
+def leaf_of(a: Array | Lookup, lead: int) -> Leaf:
+    """Return what a kernel knows of an argument."""
+    if isinstance(a, Lookup):
+        return Leaf(a.values.dtype, a.values.shape[1:], (), whole=True)
+    size = a.dtype.itemsize
+    return Leaf(a.dtype, a.shape[lead:], tuple([s // size for s in a.strides[lead:]]))
+
+
+def _item(k: int, leaf: Leaf, lead: int) -> Items | _LookupInKernel:
+    """Return what stands for an argument."""
+    if leaf.whole:
+        return _LookupInKernel(k, leaf.dtype, leaf.shape)
+    loads = np.frompyfunc(lambda at: nodes.load(k, int(at), leaf.dtype), 1, 1)(leaf.offsets())
+    return wrapped(np.asarray(loads, dtype=object).reshape((1,) * lead + leaf.shape), leaf.dtype)
+
+
+class Kernel:
+    """A kernel of one function, for arrays of given dtypes and shapes per item, in a skeleton of its arguments."""
+
+    def __init__(
+        self, function: Callable[..., Any], skeleton: Any, leaves: tuple[Leaf, ...], lead: int, *, xp: Namespace
+    ) -> None:
+        args, options = filled(skeleton, [_item(k, leaf, lead) for k, leaf in enumerate(leaves)])
+        outputs: list[Any] = []
+        self._skeleton = flattened(function(*args, xp=expressions, **options), (Items, Total), outputs)
+        # what comes out per item, in which dtype; of totals nothing
+        self._shapes = [None if isinstance(x, Total) else (x.shape[lead:], x.dtype) for x in outputs]
+        results = [_written(x) for x in outputs]
+        self._used = sorted(_leaves_of(results))
+        source = text(function.__name__, leaves, self._used, results, lead)
+        self._lead, self._xp = lead, xp
+        # with fused multiply-add a determinant of equal products is not 0
+        self._compiled = xp.RawKernel(source, function.__name__, options=("--fmad=false",))
+
+    def run(self, arrays: list[Any]) -> Any:
+        """Launch it."""
+        lead, xp = self._lead, self._xp
+        sizes = [max([a.shape[d] for a in arrays if not isinstance(a, Lookup)]) for d in range(lead)]
+        device = device_of(next(a for a in arrays if not isinstance(a, Lookup)))
+        grid = _grid(sizes, few=None in self._shapes)
+        results = [
+            xp.empty((sizes[0], grid[1]), dtype=xp.float64, device=device)
+            if made is None
+            else xp.empty((*sizes, *made[0]), dtype=made[1], device=device)
+            for made in self._shapes
+        ]
+        if math.prod(sizes):
+            given = [_argument for k in self._used for _argument in _arguments(arrays[k], lead)]
+            self._compiled(grid, (THREADS,), (*map(np.int64, sizes), *given, *results))
+        found = [xp.sum(x, axis=1) if made is None else x for x, made in zip(results, self._shapes, strict=True)]
+        return filled(self._skeleton, found)
+
+
+def _arguments(a: Array | Lookup, lead: int) -> list[Any]:
+    """Return an array and how far its items are apart along each leading axis, in real numbers."""
+    if isinstance(a, Lookup):
+        return [a.values]
+    size = a.dtype.itemsize // (2 if a.dtype.kind == "c" else 1)
+    return [a, *[np.int64(a.strides[d] // size if a.shape[d] > 1 else 0) for d in range(lead)]]
+
+
+def _grid(sizes: list[int], *, few: bool) -> tuple[int, ...]:
+    """Return the number of blocks; `few` where each leaves a part of a sum."""
+    first, *rest = sizes
+    if not rest:
+        return (-(-first // THREADS),)
+    return (first, min(-(-math.prod(rest) // (THREADS * (_PER_THREAD if few else 1))), _MOST_BLOCKS))
+
+
+def _written(x: Items | Total) -> list[nodes.Node] | Sum:
+    if isinstance(x, Total):
+        return Sum(*x.terms.entries.reshape(-1))
+    return list(x.entries.reshape(-1))
+
+
+def _leaves_of(results: Sequence[Iterable[nodes.Node]]) -> set[int]:
+    """Return which leaves nodes depend on."""
+    found, seen, waiting = set(), set(), [node for of_one in results for node in of_one]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if node.op in ("load", "look up"):
+            found.add(node.args[0])
+        waiting += [a for a in node.args if isinstance(a, nodes.Node)]
+    return found

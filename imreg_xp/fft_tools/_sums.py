@@ -1,0 +1,87 @@
+"""Sums over modes or samples with one matrix per axis, and what they hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from .._array import Array, Namespace, is_kind
+from .._providers import matmul
+from .._static import table
+from ._modes import entries, falling
+
+__all__ = ["contract", "derivative", "slopes_and_bends", "taylor_sums"]
+
+
+def contract(spectrum: Array, columns: Sequence[Array], *, dtype: object = None, xp: Namespace) -> Array:
+    r"""Apply one column matrix per image axis.
+
+    .. math:: T_{a_1\dots a_k} = \sum_{\nu_1\dots\nu_k} S_{\nu_1\dots\nu_k} \prod_i E^{(i)}_{\nu_i a_i}
+
+    Parameters
+    ----------
+    spectrum
+        (batch, modes_1, ..., modes_k)
+    columns
+        k arrays (batch or 1, modes_i, K_i); the last is cast to the dtype of `spectrum` for the long sums.
+    dtype
+        That of the sums over the remaining axes and of the result; the dtype of the last columns unless given.
+
+    Returns
+    -------
+    (batch, K_1, ..., K_k).
+    """
+    modes = spectrum.shape[1:]
+    last = columns[-1]
+    dtype = last.dtype if dtype is None else dtype
+    flat = spectrum
+    if len(modes) != 2:
+        flat = xp.reshape(spectrum, (spectrum.shape[0], math.prod(modes[:-1]), modes[-1]))
+    if spectrum.dtype == last.dtype:
+        t = xp.astype(matmul(flat, last, xp=xp), dtype, copy=False)
+    elif not _real_times_complex(spectrum, last, xp=xp):
+        t = xp.astype(matmul(flat, xp.astype(last, spectrum.dtype, copy=False), xp=xp), dtype, copy=False)
+    else:
+        # a real spectrum times complex columns: a quarter of the work
+        parts = xp.concat([xp.real(last), xp.imag(last)], axis=-1)
+        t = xp.astype(xp.matmul(flat, xp.astype(parts, spectrum.dtype)), last.dtype)
+        k = last.shape[-1]
+        t = t[..., :k] + 1j * t[..., k:]
+    if len(modes) == 2:
+        return xp.matmul(xp.matrix_transpose(columns[0]), t)
+    batch, sizes = t.shape[0], [last.shape[-1]]
+    for axis in range(len(modes) - 2, -1, -1):
+        column = xp.matrix_transpose(columns[axis])
+        t = xp.reshape(t, (batch, *modes[:axis], modes[axis], math.prod(sizes)))
+        column = xp.reshape(column, (column.shape[0], *(1,) * axis, *column.shape[1:])) if axis else column
+        t = xp.matmul(column, t)
+        batch = t.shape[0]
+        sizes.insert(0, column.shape[-2])
+    return xp.reshape(t, (batch, *sizes))
+
+
+def _real_times_complex(a: Array, b: Array, *, xp: Namespace) -> bool:
+    kinds = [is_kind(x.dtype, "complex floating", xp=xp) for x in (a, b)]
+    return kinds == [False, True]
+
+
+def taylor_sums(series: Array, x: Array, *, xp: Namespace) -> Array:
+    """Return values and derivatives (batch, 3, ..., 3) of Taylor series (batch, orders, ...) at x (batch, ndim)."""
+    factor, power = (
+        table(falling, series.shape[1], which, dtype=x.dtype, like=x, xp=xp) for which in ("factor", "power")
+    )
+    columns = xp.astype(factor * x[..., None, None] ** power, series.dtype, copy=False)
+    return contract(series, [columns[:, axis, ...] for axis in range(x.shape[-1])], xp=xp)
+
+
+def derivative(table: Array, *axes: int) -> Array:
+    """Pick the mixed derivative along `axes` from a table (batch, orders, ..., orders) made by `dft_basis` columns."""
+    return table[(slice(None), *(axes.count(a) for a in range(table.ndim - 1)))]
+
+
+def slopes_and_bends(values: Array, *, xp: Namespace) -> tuple[Array, Array]:
+    """Pick all first (batch, ndim) and second derivatives (batch, ndim, ndim) from a table of 3 orders per axis."""
+    ndim = values.ndim - 1
+    flat = xp.reshape(values, (values.shape[0], 3**ndim))
+    both = xp.take(flat, table(entries, ndim, dtype=xp.int64, like=values, xp=xp), axis=1)
+    return both[:, :ndim], xp.reshape(both[:, ndim:], (-1, ndim, ndim))

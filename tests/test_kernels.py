@@ -1,0 +1,213 @@
+"""Functions that become one kernel give what they give as they are; the kernels are what they should be."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import array_api_compat.numpy as on_numpy
+import gpu_model
+import numpy as np
+import pytest
+from gpu_model.kernels import RawKernel
+
+from imreg_xp._array import array_namespace
+from imreg_xp._kernels import Lookup, elementwise, per_item
+from imreg_xp._static import table
+
+
+class Pair(NamedTuple):
+    """Two arrays and an option."""
+
+    first: Any
+    second: Any
+    name: str
+
+
+@per_item
+def algebra(a, pair, numbers, *, least, xp):
+    """Return what uses most of what small algebra consists of."""
+    b = xp.astype(pair.second, a.dtype)
+    m = xp.matmul(a, xp.matrix_transpose(a)) + table(np.eye, 3, dtype=a.dtype, like=a, xp=xp)
+    x = xp.sum(a, axis=(1, 2)) / xp.where(b != 0, b, least)
+    joined = xp.concat([x[:, None], xp.flip(a[:, 0, :], axis=-1)], axis=1)
+    flags = {"finite": xp.isfinite(x) & ~(x > 1), "any": xp.any(a > 1, axis=(1, 2)) | xp.all(a < 1, axis=(1, 2))}
+    chosen = xp.minimum(xp.maximum(joined**3 - joined, -0.5), abs(joined) + 0.25)
+    return (
+        Pair(m, (chosen, xp.sqrt(xp.linalg.diagonal(m)), -(x**0)), pair.name),
+        flags,
+        numbers["n"] % 5 + numbers["n"] // 5,
+    )
+
+
+def examples(rng, batch):
+    a = rng.normal(size=(batch, 3, 3))
+    a[0, 0, 0] = np.nan
+    return a, rng.integers(0, 2, batch), rng.integers(-20, 20, batch)
+
+
+def leaves(tree):
+    if isinstance(tree, dict):
+        tree = tuple(tree.values())
+    return [x for part in tree for x in leaves(part)] if isinstance(tree, tuple) else [tree]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 300])
+def test_algebra(backend, batch, rng):
+    a, b, n = examples(rng, batch)
+    want = algebra(a, Pair(a, b, "name"), {"n": n}, least=0.25, xp=on_numpy)
+    here = [backend.asarray(x) for x in (a, b, n)]
+    got = algebra(here[0], Pair(here[0], here[1], "name"), {"n": here[2]}, least=0.25, xp=array_namespace(a=here[0]))
+    assert type(got[0]) is Pair
+    assert list(got[1]) == ["finite", "any"]
+    digits = 1e-12 if backend.has_float64 else 1e-5
+    for x, y in zip(leaves(want), leaves(got), strict=True):
+        if isinstance(x, str):
+            assert x == y
+            continue
+        found = backend.to_numpy(y)
+        assert found.dtype.kind == x.dtype.kind
+        np.testing.assert_allclose(found, x, rtol=digits, atol=digits)
+
+
+@per_item(lead=2)
+def waves(nu, x, columns, *, xp):
+    """Return complex numbers of modes and items."""
+    angle = nu * x
+    turned = columns * xp.exp(1j * xp.astype(angle, columns.dtype))[..., None]
+    return turned, xp.real(turned) - xp.imag(turned) * 2, abs(turned), xp.conj(turned)
+
+
+def test_complex_numbers_of_two_axes(backend, rng):
+    given = rng.normal(size=(1, 7)), rng.normal(size=(4, 1)), rng.normal(size=(1, 7, 3, 2)) @ [1, 1j]
+    want = waves(*given, xp=on_numpy)
+    here = [backend.asarray(x) for x in given]
+    got = waves(*here, xp=array_namespace(a=here[0]))
+    for x, y in zip(want, got, strict=True):
+        np.testing.assert_allclose(backend.to_numpy(y), x, rtol=1e-5 if not backend.has_float64 else 1e-12, atol=1e-5)
+
+
+@elementwise
+def scaled(x, number, row, *, xp):
+    """Return an image for images, numbers and, where given, a row or a column."""
+    scaled = xp.where(x > number, x, number) * 2.0
+    return scaled if row is None else scaled - row
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 6), (3, 4, 5)])
+@pytest.mark.parametrize("axis", [None, 1, -1])
+def test_elementwise(backend, shape, axis, rng):
+    x, number = rng.normal(size=(3, *shape)), rng.normal(size=(3,) + (1,) * len(shape))
+    laid = [1] * len(shape)
+    if axis is not None:
+        laid[axis if axis < 0 else axis - 1] = shape[axis if axis < 0 else axis - 1]
+    row = None if axis is None else rng.normal(size=(1, *laid))
+    here = [None if a is None else backend.asarray(a) for a in (x, number, row)]
+    got = scaled(*here, xp=array_namespace(a=here[0]))
+    np.testing.assert_allclose(backend.to_numpy(got), scaled(x, number, row, xp=on_numpy), rtol=1e-6, atol=1e-6)
+
+
+@per_item(lead=2)
+def looked_up(where, moved, rows, elements, *, xp):
+    """Return rows and elements of tables."""
+    return rows.at(where + moved, xp=xp) + 0.0, elements.at(where * 2 + moved, xp=xp)
+
+
+def test_lookups(backend, rng):
+    where, moved = rng.integers(0, 4, (6, 1)), rng.integers(0, 3, (1, 5))
+    rows, elements = rng.normal(size=(8, 3)), rng.normal(size=12)
+    want = looked_up(where, moved, Lookup(rows), Lookup(elements), xp=on_numpy)
+    here = [backend.asarray(x) for x in (where, moved, rows, elements)]
+    got = looked_up(*here[:2], *map(Lookup, here[2:]), xp=array_namespace(a=here[0]))
+    np.testing.assert_allclose(backend.to_numpy(got[0]), want[0], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(backend.to_numpy(got[1]), want[1], rtol=1e-6, atol=1e-6)
+
+
+@per_item
+def plain(x, *, xp):
+    """Return something that depends on each element."""
+    return x * 2 + 1
+
+
+@pytest.mark.parametrize("cut", [np.s_[:], np.s_[::2], np.s_[1:, :, 1], np.s_[:, ::-1], np.s_[:, 1:3, ::2], np.s_[2:3]])
+@pytest.mark.parametrize("of", ["real", "imag", "permuted", "last", "all"])
+def test_arrays_of_any_layout(backend, cut, of, rng):
+    if "torch" in backend.name and cut == np.s_[:, ::-1]:
+        pytest.skip("torch has no negative strides")
+    x = rng.normal(size=(6, 4, 5)) + 1j * rng.normal(size=(6, 4, 5))
+
+    def laid(x, xp):
+        x = {"real": xp.real, "imag": xp.imag}.get(of, lambda x: x)(x)
+        x = xp.permute_dims(x, (2, 1, 0)) if of == "permuted" else xp.permute_dims(x, (1, 2, 0)) if of == "last" else x
+        return x[(*cut, ...) if isinstance(cut, tuple) else (cut, ...)]
+
+    xp = array_namespace(a=backend.asarray(x))
+    got = plain(laid(backend.asarray(x), xp), xp=xp)
+    np.testing.assert_allclose(backend.to_numpy(got), plain(laid(x, on_numpy), xp=on_numpy), rtol=1e-6, atol=1e-6)
+
+
+def test_no_items(backend):
+    xp = array_namespace(a=backend.asarray(np.zeros(1)))
+    assert plain(backend.asarray(np.zeros((0, 3))), xp=xp).shape == (0, 3)
+
+
+def test_it_is_one_kernel_for_any_number_of_items(rng):
+    counts = []
+    for batch in (1, 2, 5000):
+        a, b, n = (gpu_model.asarray(x) for x in examples(rng, batch))
+        with gpu_model.recording() as log:
+            algebra(a, Pair(a, b, "name"), {"n": n}, least=0.25, xp=gpu_model.xp)
+        counts.append(log.launches)
+    assert counts == [1, 1, 1]
+
+
+def test_what_is_too_large_for_a_kernel_is_done_without(rng):
+    x = rng.normal(size=(2, 40, 40))
+    with gpu_model.recording() as log:
+        got = plain(gpu_model.asarray(x), xp=gpu_model.xp)
+    assert log.launches == 2
+    np.testing.assert_array_equal(got.get(), 2 * x + 1)
+
+
+def test_arguments_are_left_alone(rng):
+    x = rng.normal(size=(4, 3))
+    given = gpu_model.asarray(x)
+    plain(given, xp=gpu_model.xp)
+    np.testing.assert_array_equal(given.get(), x)
+
+
+HEAD = (
+    'extern "C" __global__ void k(const int64 n0, const double* __restrict__ a0, const int64 s0_0, '
+    "double* __restrict__ o0) {"
+)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("const double v0 = a0[i0 * s0_0 + 1];\no0[i0 * 1 + 0] = v0;", "beyond"),
+        ("const double v0 = a0[i0 * s0_0 + -1];\no0[i0 * 1 + 0] = v0;", "beyond"),
+        ("const float v0 = a0[i0 * s0_0 + 0];\no0[i0 * 1 + 0] = double(v0);", "makes float64"),
+        ("const double v0 = a0[i0 * s0_0 + 0];\no0[i0 * 1 + 0] = float(v0);", "stores float32"),
+    ],
+)
+def test_the_model_catches_mistakes(lines, message):
+    kernel = RawKernel(f"{HEAD}\nfor\n{lines}\n}}\n}}\n", "k")
+    x, out = (gpu_model.asarray(np.zeros(3)) for _ in range(2))
+    with pytest.raises((IndexError, TypeError), match=message):
+        kernel((1,), (128,), (np.int64(3), x, np.int64(1), out))
+
+
+@pytest.mark.parametrize(
+    ("grid", "args", "message"),
+    [
+        ((1,), (3, "x", np.int64(1), "out"), "for an int64"),
+        ((1,), (np.int64(3), np.zeros(3), np.int64(1), "out"), "for a pointer"),
+        ((1, 70000), (np.int64(3), "x", np.int64(1), "out"), "no GPU starts"),
+        ((0,), (np.int64(3), "x", np.int64(1), "out"), "no GPU starts"),
+    ],
+)
+def test_the_model_takes_what_a_kernel_takes(grid, args, message):
+    kernel = RawKernel(f"{HEAD}\nfor\no0[i0 * 1 + 0] = double(1.0);\n}}\n}}\n", "k")
+    args = tuple(gpu_model.asarray(np.zeros(3)) if isinstance(a, str) else a for a in args)
+    with pytest.raises((TypeError, ValueError), match=message):
+        kernel(grid, (128,), args)
