@@ -130,7 +130,9 @@ def open_frames(frames: Any, chunk: Any, *, like: Array | None = None) -> Frames
     xp = array_namespace(reference=like, frames=like if on_host else first)
     pixels = math.prod(shape[1:])
     size = _bytes_per_pixel(shape[1:], like, first, xp=xp)
-    chosen = chunk or max(1, pixels_per_chunk(like, size, xp=xp) // max(pixels, 1))
+    most = chunk or max(1, pixels_per_chunk(like, size, xp=xp) // max(pixels, 1))
+    # chunks are filled up: as few as need be, of about one size
+    chosen = chunk or math.ceil(shape[0] / math.ceil(shape[0] / most))
     return Frames(frames, min(int(chosen), shape[0]), device_of(like), xp)
 
 

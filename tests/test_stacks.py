@@ -257,6 +257,16 @@ def test_what_a_library_keeps_for_its_next_arrays_is_free(card):
     assert _memory.free_bytes(None, xp=SimpleNamespace(cuda=cuda)) == 10**6 + 7000
 
 
+def test_chunks_are_of_about_one_size():
+    """The last is filled up with copies: one frame more than fits must not take twice as long."""
+    most = frames_module.open_frames(np.zeros((500, 256, 256), np.uint8), None).chunk
+    for count in (1, most, most + 1, 2 * most - 1, 5 * most + 1):
+        chunk = frames_module.open_frames(np.zeros((count, 256, 256), np.uint8), None).chunk
+        chunks = -(-count // chunk)
+        assert chunks == -(-count // most)
+        assert chunks * chunk - count < chunks
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("shape", "count"), [((1000,), 32), ((100, 90), 12), ((16, 16), 99), ((30, 30, 30), 4)])
 def test_a_chunk_needs_no_more_memory_than_is_free(card, monkeypatch, shape, count, dtype):
