@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ._array import Array, Namespace, overwriting_fft
-from ._kernels import Total, elementwise, per_item
+from ._kernels import Total, compiles, elementwise, per_item
 from ._static import table
 
 __all__ = [
@@ -219,8 +219,15 @@ def inner(a: Array, b: Array, acc: Any, *, xp: Namespace) -> Array:
     if isinstance(a, np.ndarray) and a.dtype == b.dtype == acc and a.shape == b.shape:
         batch = a.shape[0]
         return np.matmul(a.reshape(batch, 1, -1), b.reshape(batch, -1, 1))[:, 0, 0]
+    if compiles(xp=xp):
+        return xp.astype(_product_sums(a, b, xp=xp), acc, copy=False)
     rows = xp.matmul(a[..., None, :], b[..., :, None])[..., 0, 0]
     return xp.sum(rows, axis=tuple(range(1, rows.ndim)), dtype=acc) if rows.ndim > 1 else xp.astype(rows, acc)
+
+
+@elementwise
+def _product_sums(a: Array, b: Array, *, xp: Namespace) -> Total:  # noqa: ARG001
+    return Total(a * b)
 
 
 def largest(maps: Array, *, xp: Namespace) -> Array:

@@ -18,6 +18,8 @@ from typing import NamedTuple
 from .._array import Array, Namespace
 from .._bounds import at_least
 from .._fft_length import fast_length
+from .._kernels import elementwise
+from .._providers import inverse_transform
 from .._static import table
 from ..fft_tools._dft import irfft, part, rfft
 from .fill import crop
@@ -121,14 +123,14 @@ def _weighted_sums(reference: Array, w_r: Array, moving: Array, w_m: Array, lags
     a = [xp.conj(x) for x in spectra(reference, w_r / math.prod(lags.grid))]
     b = spectra(moving, w_m)
     pairs = ((0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (0, 2))
-    return _Sums(*(irfft(a[i] * b[j], lags.grid, xp=xp) for i, j in pairs))
+    return _Sums(*(inverse_transform(a[i] * b[j], lags.grid, keep=False, xp=xp) for i, j in pairs))
 
 
 def _plain_sums(reference: Array, moving: Array, lags: Lags, *, xp: Namespace) -> _Sums:
     """Return the sums for weights of 1: the overlap is a box, and the sums of one image are those over boxes."""
     ndim = len(lags.grid)
     a, b = (rfft(x, ndim, xp=xp, s=lags.grid) for x in (reference / math.prod(lags.grid), moving))
-    s11 = irfft(xp.conj(a) * b, lags.grid, xp=xp)
+    s11 = inverse_transform(xp.conj(a) * b, lags.grid, keep=False, xp=xp)
     s00 = table(overlap_at, lags, dtype=moving.dtype, like=moving, large=True, xp=xp)
     s10, s20 = (_over_boxes(x, 0, lags, xp=xp) for x in (reference, reference**2))
     s01, s02 = (_over_boxes(x, 1, lags, xp=xp) for x in (moving, moving**2))
@@ -151,20 +153,36 @@ def _over_boxes(x: Array, which: int, lags: Lags, *, xp: Namespace) -> Array:
 def _explained(s: _Sums, *, xp: Namespace) -> tuple[Array, Array]:
     """Return rho^2, 0 where rho is not positive, and the variance of the moving image in the overlap."""
     s00, s10, s01, s11, s20, s02 = s
-    covariance = s11 * s00 - s10 * s01
-    var_r = s20 * s00 - s10 * s10
-    var_m = s02 * s00 - s01 * s01
+    var_r = _spread(s20, s00, s10, s10, xp=xp)
+    var_m = _spread(s02, s00, s01, s01, xp=xp)
+    highest = [xp.max(x, axis=over_image(x), keepdims=True) for x in (var_r, var_m, s00)]
+    found: tuple[Array, Array] = _of_spreads(s00, _spread(s11, s00, s10, s01, xp=xp), var_r, var_m, *highest, xp=xp)
+    return found
+
+
+@elementwise
+def _spread(both: Array, count: Array, one: Array, other: Array, *, xp: Namespace) -> Array:  # noqa: ARG001
+    return both * count - one * other
+
+
+@elementwise
+def _of_spreads(
+    count: Array,
+    covariance: Array,
+    var_r: Array,
+    var_m: Array,
+    highest_r: Array,
+    highest_m: Array,
+    most: Array,
+    *,
+    xp: Namespace,
+) -> tuple[Array, Array]:
     # differences of large sums: below this they are rounding errors
-    tol = 1e3 * xp.finfo(s11.dtype).eps
-    axes = over_image(s00)
-    matching = (
-        (var_r > at_least(tol * xp.max(var_r, axis=axes, keepdims=True), 0.0, xp=xp))
-        & (var_m > at_least(tol * xp.max(var_m, axis=axes, keepdims=True), 0.0, xp=xp))
-        & (covariance > 0)
-    )
+    tol = 1e3 * xp.finfo(covariance.dtype).eps
+    least_r, least_m = (at_least(tol * highest, 0.0, xp=xp) for highest in (highest_r, highest_m))
+    matching = (var_r > least_r) & (var_m > least_m) & (covariance > 0)
     square = covariance * covariance / xp.where(matching, var_r * var_m, 1.0)
-    best = xp.max(s00, axis=axes, keepdims=True)
-    return xp.where(matching, square, 0.0), var_m / xp.where(s00 > 1e-3 * best, s00 * s00, 1.0)
+    return xp.where(matching, square, 0.0), var_m / xp.where(count > 1e-3 * most, count * count, 1.0)
 
 
 def _roughness(x: Array, w: Array, *, xp: Namespace) -> Array:
@@ -186,9 +204,23 @@ def _evidence(explained: Array, variance: Array, share: Array, allowed: Array, r
     match, twice what a pixel leaves unexplained of its own neighbour or twice the least residual found: a wrong lag
     with a large overlap must not win by explaining a little of a lot.
     """
+    left, far = _left(explained, variance, allowed, xp=xp)
+    least = xp.min(far, axis=over_image(far), keepdims=True)
+    return _gained(left, variance, share, allowed, rough, least, xp=xp)
+
+
+@elementwise
+def _left(explained: Array, variance: Array, allowed: Array, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return the residual variance, and the same with none where a lag is not allowed."""
     left = variance * at_least(1 - explained, max(1e-6, 100 * xp.finfo(explained.dtype).eps), xp=xp)
-    far = xp.where(allowed, left, math.inf)
-    level = 2 * xp.maximum(rough, xp.min(far, axis=over_image(left), keepdims=True))
+    return left, xp.where(allowed, left, math.inf)
+
+
+@elementwise
+def _gained(
+    left: Array, variance: Array, share: Array, allowed: Array, rough: Array, least: Array, *, xp: Namespace
+) -> Array:
+    level = 2 * xp.maximum(rough, least)
     # a flat image is plausible nowhere: it has rounding errors alone, of either sign
     usable = allowed & (left > 0) & (level > 0)
     ratio = xp.where(usable, xp.minimum(variance, level) / xp.where(usable, left, 1.0), 1.0)

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from .._array import Array, Namespace, accumulator_dtype, device_of
 from .._bounds import bounded
 from .._fft_length import fast_length
-from ..fft_tools._dft import along, fourier_translate, irfft, part, rfft
+from .._providers import inverse_transform
+from ..fft_tools._dft import along, fourier_translate, part, rfft
 from ..fft_tools._modes import angular_frequencies
 from .fill import crop, fill_invalid
 
@@ -91,9 +92,9 @@ def extend(image: Array, grid: Sequence[int], *, xp: Namespace) -> Array:
     return image
 
 
-def sample(spectrum: Array, grid: Sequence[int], shape: Sequence[int], *, xp: Namespace) -> Array:
-    """Return the first `shape` pixels of the real grid with this `rfftn` spectrum / N."""
-    return crop(irfft(spectrum, grid, xp=xp), shape)
+def sample(spectrum: Array, grid: Sequence[int], shape: Sequence[int], *, keep: bool = True, xp: Namespace) -> Array:
+    """Return the first `shape` pixels of the real grid with this `rfftn` spectrum / N, which need not be kept."""
+    return crop(inverse_transform(spectrum, grid, keep=keep, xp=xp), shape)
 
 
 def slopes_of(spectrum: Array, grid: Sequence[int], shape: Sequence[int], *, xp: Namespace) -> list[Array]:
@@ -103,7 +104,7 @@ def slopes_of(spectrum: Array, grid: Sequence[int], shape: Sequence[int], *, xp:
     for axis, omega in enumerate(angular_frequencies(grid, spectrum, xp=xp)):
         ramp = xp.astype(omega, spectrum.dtype) * 1j
         ramp = xp.reshape(ramp, along(n=ramp.shape[0], axis=axis, ndim=ndim))
-        slopes.append(sample(spectrum * ramp, grid, shape, xp=xp))
+        slopes.append(sample(spectrum * ramp, grid, shape, keep=False, xp=xp))
     return slopes
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from .._array import Array, Namespace
+from .._kernels import elementwise
+from .._providers import inverse_transform
+from .._static import table
 from ..fft_tools._dft import along, axes_of, irfft, rfft
-from ..fft_tools._modes import frequencies
+from ..fft_tools._modes import frequencies, frequency
 
 __all__ = ["crop", "fill_invalid", "gaussian"]
 
@@ -24,11 +29,15 @@ def gaussian(grid: Sequence[int], sigma: float, like: Array, *, xp: Namespace) -
     """Return the transfer function exp(-2 (pi nu sigma)^2) of a Gaussian beam on the `rfftn` modes of `grid`."""
     ndim = len(grid)
     total = None
-    for axis, nu in enumerate(frequencies(grid, like, xp=xp)):
-        g = xp.astype(xp.exp(-2 * (math.pi * sigma * nu) ** 2), like.dtype)
+    for axis, n in enumerate(grid):
+        g = table(_beam, n, axis == ndim - 1, sigma, dtype=like.dtype, like=like, xp=xp)
         g = xp.reshape(g, along(n=g.shape[0], axis=axis, ndim=ndim))
         total = g if total is None else total * g
     return total
+
+
+def _beam(n: int, half: bool, sigma: float) -> np.ndarray:
+    return np.exp(-2 * (math.pi * sigma * frequency(n, half)) ** 2)
 
 
 def fill_invalid(image: Array, valid: Array, grid: Sequence[int], *, xp: Namespace) -> Array:
@@ -55,12 +64,27 @@ def fill_invalid(image: Array, valid: Array, grid: Sequence[int], *, xp: Namespa
     share = v
     for sigma in _SCALES:
         kernel = gaussian(grid, sigma, image, xp=xp) / math.prod(grid)
-        share = irfft(weights * kernel, grid, xp=xp)
-        step = irfft(rfft(v * (data - filled), ndim, xp=xp) * kernel, grid, xp=xp)
-        # far from any valid pixel both are rounding errors: the correction fades out instead
-        filled = filled + step / xp.where(share > 1e-3, share, 1.0)
+        share = inverse_transform(weights * kernel, grid, keep=False, xp=xp)
+        step = inverse_transform(rfft(_missing(v, data, filled, xp=xp), ndim, xp=xp) * kernel, grid, keep=False, xp=xp)
+        filled = _corrected(filled, step, share, xp=xp)
     filled = _relax(xp.where(v > 0.5, data, filled), xp.astype(v < 0.5, data.dtype), xp=xp)
     return xp.where(valid, image, crop(filled, shape))
+
+
+@elementwise
+def _missing(v: Array, data: Array, filled: Array, *, xp: Namespace) -> Array:  # noqa: ARG001
+    return v * (data - filled)
+
+
+@elementwise
+def _corrected(filled: Array, step: Array, share: Array, *, xp: Namespace) -> Array:
+    # far from any valid pixel both are rounding errors: the correction fades out instead
+    return filled + step / xp.where(share > 1e-3, share, 1.0)
+
+
+@elementwise
+def _sum(a: Array, number: Array, b: Array, *, xp: Namespace) -> Array:  # noqa: ARG001
+    return a + number * b
 
 
 def _relax(start: Array, free: Array, *, xp: Namespace) -> Array:
@@ -73,7 +97,7 @@ def _relax(start: Array, free: Array, *, xp: Namespace) -> Array:
     energy = xp.astype(square * square / math.prod(grid), start.dtype)
 
     def gradient(x: Array) -> Array:
-        return free * irfft(energy * rfft(x, ndim, xp=xp), grid, xp=xp)
+        return free * inverse_transform(energy * rfft(x, ndim, xp=xp), grid, keep=False, xp=xp)
 
     def dot(a: Array, b: Array) -> Array:
         return xp.sum(a * b, axis=axes_of(ndim), keepdims=True)
@@ -86,9 +110,9 @@ def _relax(start: Array, free: Array, *, xp: Namespace) -> Array:
         bent = gradient(direction)
         curve = dot(direction, bent)
         step = size / xp.where(curve > 0, curve, 1.0)
-        x = x + step * direction
-        left = left - step * bent
+        x = _sum(x, step, direction, xp=xp)
+        left = _sum(left, -step, bent, xp=xp)
         new = dot(left, left)
-        direction = left + new / xp.where(size > 0, size, 1.0) * direction
+        direction = _sum(left, new / xp.where(size > 0, size, 1.0), direction, xp=xp)
         size = new
     return x

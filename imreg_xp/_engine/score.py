@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from .._array import Array, Namespace
 from .._bounds import at_least, bounded
+from .._kernels import elementwise
 from .._providers import inner
 from ..fft_tools._dft import rfft
 from ..fft_tools._modes import taylor_columns
@@ -109,8 +110,8 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
     grid, acc, ndim = frozen.field.grid, offset.dtype, offset.shape[-1]
     moved, value = model(frozen.field, offset, grid, xp=xp)
     level = gain_and_background(value, frozen, options, xp=xp)
-    residual = frozen.moving - column(level.scale, value, xp=xp) * value - column(level.background, value, xp=xp)
-    left = frozen.weight * residual
+    numbers = (column(x, value, xp=xp) for x in (level.scale, level.background))
+    residual, left = _residuals(frozen.moving, value, frozen.weight, *numbers, xp=xp)
     square = inner(left, residual, acc, xp=xp)
     moved, value, left, w = (single(a, xp=xp) for a in (moved, value, left, frozen.weight))
     filtered = moved * single(frozen.gains, xp=xp) if frozen.filtered else moved
@@ -144,14 +145,28 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
     )
 
 
+@elementwise
+def _residuals(
+    moving: Array,
+    value: Array,
+    weight: Array,
+    scale: Array,
+    background: Array,
+    *,
+    xp: Namespace,  # noqa: ARG001
+) -> tuple[Array, Array]:
+    """Return what the model leaves, and that times the weights."""
+    residual = moving - scale * value - background
+    return residual, weight * residual
+
+
 def after_step(residual: Array, spectra: list[Array], scale: Array, step: Array, *, xp: Namespace) -> Array:
     """Return the spectrum of weighted residuals after a small step, from that and those of weighted slopes before.
 
     The misfit at the end of a search would count as noise where there is little.
     """
-    for axis, a in enumerate(spectra):
-        residual = residual + column(scale * step[:, axis], a, xp=xp) * a
-    return residual
+    shares = [column(-(scale * step[:, axis]), a, xp=xp) for axis, a in enumerate(spectra)]
+    return _less(residual, *spectra, *shares, xp=xp)
 
 
 def _normal(
@@ -221,9 +236,16 @@ def orthogonal_slopes(last: Score, options: Options, *, xp: Namespace) -> list[A
 
 def without(maps: list[Array], nuisance: list[Array], shares: list[Array], *, xp: Namespace) -> list[Array]:
     """Take off each map (or spectrum) its shares of the nuisance maps (or spectra)."""
-    cleaned = []
-    for q, share in zip(maps, shares, strict=True):
-        for k, a in enumerate(nuisance):
-            q = q - column(share[:, k], a, xp=xp) * a
-        cleaned.append(q)
-    return cleaned
+    return [
+        _less(q, *nuisance, *(column(share[:, k], a, xp=xp) for k, a in enumerate(nuisance)), xp=xp) if nuisance else q
+        for q, share in zip(maps, shares, strict=True)
+    ]
+
+
+@elementwise
+def _less(q: Array, *terms: Array, xp: Namespace) -> Array:  # noqa: ARG001
+    """Return an image less others, each times a number of those that follow them."""
+    count = len(terms) // 2
+    for a, number in zip(terms[:count], terms[count:], strict=True):
+        q = q - number * a
+    return q

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from .._array import Array, Namespace, device_of
+from .._kernels import elementwise
 from .._static import numbers
 from ..fft_tools._dft import rfft
 from ._linalg import inverse, symmetric
@@ -121,6 +122,11 @@ def _freeze(
     return frozen, moved, gain_and_background(value, lightened(frozen, xp=xp), options, xp=xp)
 
 
+@elementwise
+def _residual(image: Array, value: Array, scale: Array, background: Array, *, xp: Namespace) -> Array:  # noqa: ARG001
+    return image - scale * value - background
+
+
 def _with_filter(
     frozen: Frozen,
     image: Array,
@@ -137,7 +143,7 @@ def _with_filter(
     scale, background = (column(a, value, xp=xp) for a in level[:2])
     window = xp.astype(soft_window(frozen.field, offset, shape, grid=grid, xp=xp), value.dtype)
     weight = single(frozen.weight, xp=xp)
-    residual = image - scale * value - background
+    residual = _residual(image, value, scale, background, xp=xp)
     rings = rings_of(value, residual, window, weight, level.scale, grid, pixels=pixels, binary=binary, xp=xp)
     ratio = attenuation(rings, level.scale, xp=xp) if options.fit_scale else frozen.attenuation
     gains = ml_weights(rings, level.scale * ratio, len(shape), xp=xp)

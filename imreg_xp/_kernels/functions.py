@@ -11,7 +11,7 @@ from .._array import Array, Namespace, accumulator_dtype
 from .kernel import Kernel, Lookup, Total, leaf_of, regular
 from .nests import flattened
 
-__all__ = ["elementwise", "per_item"]
+__all__ = ["compiles", "elementwise", "per_item"]
 
 _LARGEST = 700  # numbers per item: beyond, a kernel takes seconds to compile
 
@@ -26,9 +26,10 @@ def per_item(function: Callable[..., Any] | None = None, *, lead: int = 1) -> Ca
         return functools.partial(per_item, lead=lead)
 
     @functools.wraps(function)
-    def call(*args: Any, xp: Namespace, **options: Any) -> Any:
-        if not _compiles(xp=xp):
-            return function(*args, xp=xp, **options)
+    def call(*args: Any, **options: Any) -> Any:
+        if "RawKernel" not in options["xp"].__dict__:
+            return function(*args, **options)
+        xp = options.pop("xp")
         arrays: list[Any] = []
         skeleton = flattened((args, options), (xp.ndarray, Lookup), arrays)
         arrays = [regular(a, lead, xp=xp) for a in arrays]
@@ -43,9 +44,9 @@ def per_item(function: Callable[..., Any] | None = None, *, lead: int = 1) -> Ca
 _kernel = functools.lru_cache(maxsize=1024)(Kernel)
 
 
-@functools.cache
-def _compiles(*, xp: Namespace) -> bool:
-    return hasattr(xp, "RawKernel")
+def compiles(*, xp: Namespace) -> bool:
+    """Tell whether a library compiles kernels."""
+    return "RawKernel" in xp.__dict__
 
 
 def elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -57,16 +58,19 @@ def elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
     by_axes = {lead: per_item(function, lead=lead) for lead in (1, 2, 3)}
 
     @functools.wraps(function)
-    def call(*args: Array | None, xp: Namespace, **options: Any) -> Any:
-        if not _compiles(xp=xp):
-            return _each(functools.partial(_summed, xp=xp), function(*args, xp=xp, **options))
+    def call(*args: Array | None, **options: Any) -> Any:
+        xp = options["xp"]
+        if "RawKernel" not in xp.__dict__:
+            found = function(*args, **options)
+            plain = not isinstance(found, (Total, tuple))
+            return found if plain else _each(functools.partial(_summed, xp=xp), found)
         shapes = [a.shape[1:] for a in args if a is not None]
         shape, ndim = max(shapes, key=math.prod), len(shapes[0]) + 1
         if all(s == shape or math.prod(s) == 1 for s in shapes):
             flat = [None if a is None else xp.reshape(a, (a.shape[0], -1)) for a in args]
-            found = by_axes[2](*flat, xp=xp, **options)
+            found = by_axes[2](*flat, **options)
             return _each(lambda x: xp.reshape(x, (x.shape[0], *shape)) if x.ndim > 1 else x, found)
-        return by_axes.get(ndim, function)(*args, xp=xp, **options)
+        return by_axes.get(ndim, function)(*args, **options)
 
     return call
 

@@ -69,7 +69,7 @@ def elementwise(op: str, *args: Any) -> Items:
     heads = args[:1] if op == "where" else ()
     rest = args[len(heads) :]
     dtype = _common(*rest)
-    if op in ("true_divide", "sqrt", "exp", "cos", "sin") and dtype.kind not in "fc":
+    if op in ("true_divide", "sqrt", "exp", "log", "cos", "sin") and dtype.kind not in "fc":
         dtype = np.dtype(np.float64)
     alike = [of_dtype(x, dtype).entries for x in rest]
     one = functools.partial(nodes.apply, op)

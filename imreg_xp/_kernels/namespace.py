@@ -70,7 +70,7 @@ def _part(which: Any, x: Items) -> Items:
 
 
 _ELEMENTWISE = (
-    "sqrt", "exp", "cos", "sin", "round", "isfinite", "maximum", "minimum", "where", "remainder", "negative",
+    "sqrt", "exp", "log", "cos", "sin", "round", "isfinite", "maximum", "minimum", "where", "remainder", "negative",
 )  # fmt: skip
 _HOST = ("finfo", "isdtype", "result_type", "float32", "float64", "complex64", "complex128", "int32", "int64", "bool")
 

@@ -45,6 +45,7 @@ OPERATIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "absolute": (abs, "absolute({})"),
     "sqrt": (np.sqrt, "sqrt({})"),
     "exp": (np.exp, "exp({})"),
+    "log": (np.log, "log({})"),
     "cos": (np.cos, "cos({})"),
     "sin": (np.sin, "sin({})"),
     "round": (np.round, "rint({})"),

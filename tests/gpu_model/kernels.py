@@ -27,6 +27,7 @@ def _caster(dtype: Any) -> Any:
 _KNOWN = {
     "select": np.where, "maximum": np.maximum, "minimum": np.minimum, "absolute": np.abs, "sqrt": np.sqrt,
     "exp": np.exp,
+    "log": np.log,
     "cos": np.cos, "sin": np.sin, "rint": np.rint, "pow": np.power, "finite": np.isfinite,
     "negation": np.logical_not, "modulo": np.mod, "quotient": np.floor_divide,
     "INFINITE": np.inf, "NOT_A_NUMBER": np.nan, **{name: _caster(dtype) for name, dtype in _TYPES.items()},
@@ -123,11 +124,12 @@ class RawKernel:
 
     @staticmethod
     def _add_up(known: dict[str, Any], term: re.Match[str]) -> None:
-        """Sum over the second axis: the part of the first block is all of it."""
+        """Sum over all axes but the first: the part of the first block is all of it."""
         values = np.asarray(eval(term[2], {"__builtins__": {}}, known))  # noqa: S307
         if values.dtype != np.float64:
             msg = f"a sum of {values.dtype}"
             raise TypeError(msg)
         parts = known[f"p{term[1]}"].whole
         parts[...] = 0
-        parts[:, 0] = np.sum(np.broadcast_to(values, (known["n0"], known["n1"])), axis=1)
+        sizes = [int(n) for name, n in known.items() if re.fullmatch(r"n\d", name)]
+        parts[:, 0] = np.sum(np.broadcast_to(values, sizes), axis=tuple(range(1, len(sizes))))

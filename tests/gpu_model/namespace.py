@@ -120,3 +120,4 @@ xp.__dict__["__array_namespace_info__"] = _Info
 xp.__dict__["__array_api_version__"] = on_numpy.__array_api_version__
 xp.__dict__["fft"] = Namespace("fft")
 xp.__dict__["linalg"] = Namespace("linalg")
+xp.__dict__["RawKernel"] = RawKernel
