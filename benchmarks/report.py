@@ -53,8 +53,9 @@ _INTRO = {
     "scaling": "Time and peak memory, float64, one thread; the slope is that of a power law through all sizes.",
     "gpu": (
         "Rows called a model are no measurement: they are what the model of CuPy in the tests counts that a GPU would "
-        "be asked to do for one chunk of float32 frames. Measured rows give the bandwidth (bytes counted by the model "
-        "per time) as a multiple of that of a copy on the device, and the speed-up over NumPy on the host."
+        "be asked to do for one chunk of float32 frames. Measured rows give the time as a multiple of that of the bare "
+        "rfft2 and irfft2 of the same frames on the device, the bandwidth (bytes counted by the model per time) as one "
+        "of that of a copy there, and the speed-up over NumPy on the host, on one thread."
     ),
     "documented": (
         "Each documented function beside the same one of `image-registration`, one thread; above 1 we are faster. "
