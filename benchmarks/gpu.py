@@ -16,7 +16,7 @@ import imreg_xp
 from .clock import median
 from .scenes import borrowed, periodic_pair
 
-__all__ = ["Device", "budget", "devices", "measured", "on_host", "rows"]
+__all__ = ["Device", "budget", "devices", "from_host", "measured", "on_host", "rows"]
 
 Row = dict[str, Any]
 
@@ -41,9 +41,10 @@ def rows(quick: bool) -> list[Row]:
     here = devices()
     for path, row in zip(PATHS, list(found), strict=True) if here else ():
         host = on_host(*path, size, 4 * frames, max(1, repeats // 3))
+        counts = (frames, 32 * frames, 512 * frames)
         for device in here:
-            for count in (frames, 32 * frames, 512 * frames):
-                found.append(measured(device, *path, size, count, repeats, row["bytes_per_pixel"], host))
+            found += [measured(device, *path, size, k, repeats, row["bytes_per_pixel"], host) for k in counts]
+            found.append(from_host(device, *path, size, counts[-1], repeats, host))
     return found
 
 
@@ -83,14 +84,20 @@ def devices() -> list[Device]:
         if cupy.cuda.is_available():
             name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
             ffts = functools.partial(_ffts, cupy.fft)
-            found.append(Device(f"CuPy on {name}", cupy.asarray, cupy.copy, ffts, cupy.cuda.Device().synchronize))
+            found.append(
+                Device(
+                    f"CuPy {cupy.__version__} on {name}", cupy.asarray, cupy.copy, ffts, cupy.cuda.Device().synchronize
+                )
+            )
     if importlib.util.find_spec("torch") is not None:
         import torch  # noqa: PLC0415  (an extra)
 
         if torch.cuda.is_available():
             name, upload = torch.cuda.get_device_name(0), functools.partial(torch.as_tensor, device="cuda")
             ffts = functools.partial(_ffts, torch.fft)
-            found.append(Device(f"torch on {name}", upload, torch.clone, ffts, torch.cuda.synchronize))
+            found.append(
+                Device(f"torch {torch.__version__} on {name}", upload, torch.clone, ffts, torch.cuda.synchronize)
+            )
     return found
 
 
@@ -137,6 +144,20 @@ def measured(
         "bandwidth": float(moved / copied),
         "speed_up": host * frames / seconds,
         "note": f"copy on the device: {copied / 1e9:.0f} GB/s",
+    }
+
+
+def from_host(device: Device, boundary: str, noise: str, size: int, frames: int, repeats: int, host: float) -> Row:
+    """Return time per frame and speed-up for whole numbers of 16 bits in the memory of the host, upload included."""
+    low, high = 100, 60000
+    levels = [np.clip(1000 * a + 20000, low, high).astype(np.uint16) for a in _stack(size, frames)]
+    images = device.upload(levels[0].astype(np.int32)), levels[1]
+    seconds = _timed(_registering(images, boundary, noise), device.wait, repeats)
+    return {
+        **_case(f"{device.name}, uint16 on the host", boundary, noise, size, frames),
+        "ms_per_frame": 1e3 * seconds / frames,
+        "speed_up": host * frames / seconds,
+        "note": f"uploaded at {levels[1].nbytes / seconds / 1e9:.1f} GB/s on the whole",
     }
 
 

@@ -46,8 +46,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "scaling": {"against": str, "value": int, "method": str, "ms": _MAYBE, "megabytes": _MAYBE,
                 "slope": _MAYBE, "memory_slope": _MAYBE, "note": str},
     "gpu": {"what": str, "model": bool, "boundary": str, "noise": str, "size": int, "frames": int, "launches": _MAYBE,
-            "syncs": _MAYBE, "bytes_per_pixel": _MAYBE, "ms_per_frame": _MAYBE, "over_ffts": _MAYBE, "bandwidth": _MAYBE,
-            "speed_up": _MAYBE, "note": str},
+            "syncs": _MAYBE, "bytes_per_pixel": _MAYBE, "ms_per_frame": _MAYBE, "over_ffts": _MAYBE,
+            "bandwidth": _MAYBE, "speed_up": _MAYBE, "note": str},
     "documented": {"size": int, "what": str},
     "systems": {
         "scene": str, "noise": _NUMBER, "size": int, "method": str, "realisations": int, "rms": _MAYBE,

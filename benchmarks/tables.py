@@ -35,7 +35,8 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ("what", "what", ""), ("boundary", "boundary", ""), ("noise", "noise", ""), ("frames", "frames", ""),
         ("size", "size", ""), ("launches", "kernels", ".0f"), ("syncs", "waits", ".0f"),
         ("bytes_per_pixel", "bytes / pixel", ".0f"), ("ms_per_frame", "ms / frame", ".4f"),
-        ("over_ffts", "x FFTs", ".2f"), ("bandwidth", "x copy", ".2f"), ("speed_up", "x NumPy", ".1f"), ("note", "", ""),
+        ("over_ffts", "x FFTs", ".2f"), ("bandwidth", "x copy", ".2f"), ("speed_up", "x NumPy", ".1f"),
+        ("note", "", ""),
     ),
     "timed": (
         ("size", "size", ""), ("what", "function", ""), ("ms", "ms", ".2f"), ("theirs_ms", "theirs, ms", ".2f"),

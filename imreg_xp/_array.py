@@ -17,7 +17,7 @@ import array_api_compat.numpy as _numpy
 import numpy as np
 import scipy.fft
 
-from ._host import NumpyNamespace
+from ._host import NumpyNamespace, keep_freed_memory
 
 __all__ = [
     "OVERWRITING",
@@ -85,20 +85,9 @@ def array_namespace(
             msg = f"`{name}` must be on the device of `{first}`, got {device_of(array)} and {device_of(given[first])}"
             raise TypeError(msg)
     if compat.is_numpy_array(given[first]):
-        _keep_freed_memory()
+        keep_freed_memory()
         return _WITH_NUMPY_FFT if use_numpy_fft else _WITH_SCIPY_FFT
     return compat.array_namespace(given[first])
-
-
-@functools.cache
-def _keep_freed_memory() -> None:
-    """Let the C library keep the memory of temporaries for the next ones, once and for all.
-
-    glibc returns a freed block to the system above a threshold that is twice the largest block freed so far, within
-    limits. For images of a few MB that is after each step, and the pages of the next array are faulted in again, which
-    takes as long as the transforms themselves. The block freed here is never touched, and costs nothing.
-    """
-    np.empty(31 * 2**20, dtype=np.uint8)
 
 
 def _library(array: Array) -> str:
@@ -131,6 +120,8 @@ def device_of(x: Array) -> Any:
     """Return the device `x` lives on (None inside a `jax.jit` trace, where the compiler decides)."""
     if isinstance(x, np.ndarray):
         return "cpu"
+    if _library(x) == "cupy":  # at once: small steps on an accelerator ask often
+        return x.device
     try:
         return compat.device(x)
     except Exception as error:  # a tracer has no device, and each library says so in its own way

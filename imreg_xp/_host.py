@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["FUNCTIONS", "NumpyNamespace"]
+__all__ = ["FUNCTIONS", "NumpyNamespace", "keep_freed_memory"]
 
 _Axis = int | tuple[int, ...] | None
 _add: Any = np.add
@@ -119,3 +119,14 @@ class NumpyNamespace:
         function = getattr(self._others, name)
         self.__dict__[name] = function  # found directly from now on
         return function
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let the C library keep the memory of temporaries for the next ones, once and for all.
+
+    glibc returns a freed block to the system above a threshold that is twice the largest block freed so far, within
+    limits. For images of a few MB that is after each step, and the pages of the next array are faulted in again, which
+    takes as long as the transforms themselves. The block freed here is never touched, and costs nothing.
+    """
+    np.empty(31 * 2**20, dtype=np.uint8)

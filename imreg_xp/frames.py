@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._array import Array, Namespace, array_namespace, as_array, device_of, is_kind
+from ._array import Array, Namespace, array_namespace, as_array, device_of, is_kind, known_finite
 from ._memory import pixels_per_chunk
 
 __all__ = ["Block", "Frames", "open_frames"]
@@ -56,7 +56,7 @@ class Frames:
         for start, stop in self.spans(self.count):
             part = self._read(self.source, start, stop)
             uploaded = isinstance(part, np.ndarray) and self.device != "cpu"
-            finite = bool(np.isfinite(np.sum(part, dtype=float))) if uploaded else None
+            finite = known_finite(part, xp=self.xp) if uploaded else None
             yield Block(self._on_device(part), start, stop, finite)
 
     def spans(self, count: int) -> Iterator[tuple[int, int]]:

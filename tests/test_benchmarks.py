@@ -297,7 +297,8 @@ def records():
         "scaling": [
             r for a, f in (("pair", 1), ("stack", 2)) for r in scaling.times(a, 16, f, [*names, "none"], 1, 1.0)
         ] + scaling.worker_times(16, 2, 1, 1.0),
-        "gpu": [gpu.budget("wrap", "white", 32, 2), gpu.measured(device, "wrap", "white", 32, 2, 1, 100.0, host)],
+        "gpu": [gpu.budget("wrap", "white", 32, 2), gpu.measured(device, "wrap", "white", 32, 2, 1, 100.0, host),
+                gpu.from_host(device, "wrap", "white", 32, 2, 1, host)],
         "documented": [{"size": 16, "what": "chi2_shift", "ms": 1.0, "theirs_ms": None, "ratio": None, "note": ""}],
         "systems": [
             {**row, "ms": 1.0, "ratio": 1.0}
@@ -354,7 +355,7 @@ def test_a_record_that_is_not_is_refused(records, change, complaint, tmp_path):
 
 
 def test_the_model_of_a_gpu_says_that_it_is_one(records):
-    model, measurement = records["gpu"]["rows"]
+    model, measurement, _ = records["gpu"]["rows"]
     assert model["model"]
     assert "model" in model["note"]
     assert model["launches"] > 0
