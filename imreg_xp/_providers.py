@@ -14,12 +14,14 @@ from ._static import table
 
 __all__ = [
     "as_reals",
+    "complete_items",
     "cross_powers",
     "image_means",
     "in_library",
     "inner",
     "inverse_transform",
     "largest",
+    "less_mean",
     "maps_in_single",
     "matmul",
     "normalised",
@@ -35,6 +37,7 @@ _FEW = 3  # columns of a matrix
 _ROW = 64  # elements
 _LARGE = 2**16  # elements that make a difference
 _BEYOND_CACHE = 2**18  # elements of one image that do not stay in the cache of a core
+_LEAST, _MOST = 1e-24, 1e30  # of the power of a mode, and of all modes: products are well within range
 _SMALL = 4096  # values of a map that one thread block of a GPU goes through at once
 
 
@@ -57,6 +60,27 @@ def transform_less_mean(x: Array, mean: Array | None, *, conjugate: bool, xp: Na
     if clears:
         spectrum[(slice(None), *(0,) * len(axes))] = 0
     return spectrum
+
+
+def less_mean(x: Array, mean: Array, acc: Any, *, xp: Namespace) -> tuple[Array, Array, Array] | None:
+    """Return images (batch, ...) less their means, the sums of their squares, and what they were divided by (batch,).
+
+    That is 1 for images whose powers neither overflow nor vanish: the host sees it at once, and spares two passes. None
+    where it is not the host that works.
+    """
+    if not isinstance(x, np.ndarray):
+        return None
+    pixels, scale = math.prod(x.shape[1:]), np.ones(x.shape[0])
+    with np.errstate(all="ignore"):
+        x = x - mean.reshape((-1,) + (1,) * (x.ndim - 1))
+        sums = inner(x, x, acc, xp=xp)
+        for k, total in enumerate(sums.tolist()):
+            if not _LEAST < total < _MOST / pixels:
+                top = float(x[k].max())
+                scale[k] = top if np.finfo(x.dtype).smallest_normal <= top < math.inf else 1.0
+                x[k] *= x.dtype.type(1 / scale[k])
+                sums[k] = inner(x[k : k + 1], x[k : k + 1], acc, xp=xp)[0]
+    return x, sums, scale
 
 
 def normalised(x: Array, mean: Array, factor: Array, acc: Any, *, xp: Namespace) -> tuple[Array, Array]:
@@ -188,6 +212,14 @@ def _one_is_highest(values: np.ndarray) -> bool:
     flat = values.reshape(-1)
     top, rms = np.max(flat), np.sqrt(np.dot(flat, flat) / flat.size)
     return bool(np.count_nonzero(flat >= top - 4 * np.finfo(flat.dtype).eps * (8 * rms + abs(top))) == 1)
+
+
+def complete_items(masks: Sequence[Array], batch: int) -> list[bool] | None:
+    """Return which items have valid pixels alone; None where the host cannot say so."""
+    if not all(isinstance(mask, np.ndarray) for mask in masks):
+        return None
+    whole = [np.broadcast_to(mask.all(axis=tuple(range(1, mask.ndim))), batch) for mask in masks]
+    return [bool(complete) for complete in np.logical_and.reduce(whole)]
 
 
 def with_items(x: np.ndarray, items: list[int], values: np.ndarray) -> np.ndarray:

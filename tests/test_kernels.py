@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import array_api_compat.numpy as on_numpy
@@ -11,7 +12,8 @@ import pytest
 from gpu_model.kernels import RawKernel
 
 from imreg_xp._array import array_namespace
-from imreg_xp._kernels import Lookup, elementwise, per_item
+from imreg_xp._kernels import Lookup, Total, elementwise, per_item
+from imreg_xp._kernels.kernel import _grid
 from imreg_xp._static import table
 
 
@@ -211,3 +213,132 @@ def test_the_model_takes_what_a_kernel_takes(grid, args, message):
     args = tuple(gpu_model.asarray(np.zeros(3)) if isinstance(a, str) else a for a in args)
     with pytest.raises((TypeError, ValueError), match=message):
         kernel(grid, (128,), args)
+
+
+def test_options_of_another_type_are_other_options():
+    x = gpu_model.asarray(np.arange(3))
+    assert [multiplied(x, n, xp=gpu_model.xp).dtype for n in (2, 2.0, 2)] == [np.int64, np.float64, np.int64]
+
+
+@per_item
+def multiplied(x, n, *, xp):
+    """Return an array times a number."""
+    return x * n
+
+
+@per_item
+def of_whole_numbers(n, flag, *, xp):
+    """Return what becomes another dtype."""
+    return n / 4, xp.sum(n, axis=1), xp.sum(flag, axis=1), n**0.5, n * True
+
+
+def test_whole_numbers(backend):
+    n, flag = np.arange(12, dtype=np.int32).reshape(4, 3) + 2**30, np.arange(12).reshape(4, 3) % 2 > 0
+    xp = array_namespace(a=backend.asarray(n))
+    if xp is not gpu_model.xp and "cupy" not in backend.name:
+        pytest.skip("what libraries make of whole numbers is theirs to say")
+    for x, y in zip(
+        of_whole_numbers(n, flag, xp=on_numpy),
+        of_whole_numbers(backend.asarray(n), backend.asarray(flag), xp=xp),
+        strict=True,
+    ):
+        np.testing.assert_allclose(backend.to_numpy(y), x)
+        assert y.dtype == x.dtype
+
+
+@pytest.mark.parametrize("number", [-math.inf, math.inf, math.nan, -0.0, 1e-320])
+def test_constants(number):
+    x = np.ones((2, 1))
+    got = multiplied(gpu_model.asarray(x), number, xp=gpu_model.xp).get()
+    np.testing.assert_array_equal(got, x * number)
+    np.testing.assert_array_equal(np.signbit(got), np.signbit(x * number))
+
+
+@per_item
+def refused(x, *, how, xp):
+    """Return what no kernel does."""
+    ways = {
+        "invert": lambda: ~x,
+        "modulo": lambda: x % 2,
+        "conversion": lambda: float(x),
+        "shape": lambda: xp.reshape(x, (-1,)),
+    }
+    return ways[how]()
+
+
+@pytest.mark.parametrize(
+    ("how", "dtype", "error"),
+    [
+        ("invert", np.int64, NotImplementedError),
+        ("modulo", np.float64, NotImplementedError),
+        ("conversion", np.float64, TypeError),
+        ("shape", np.float64, ValueError),
+    ],
+)
+def test_what_a_kernel_cannot_do_is_an_error(how, dtype, error):
+    with pytest.raises(error):
+        refused(gpu_model.asarray(np.zeros((2, 2), dtype)), how=how, xp=gpu_model.xp)
+
+
+def test_batches_that_do_not_match_are_refused():
+    a, b = (gpu_model.asarray(np.zeros((n, 2))) for n in (3, 5))
+    with pytest.raises(ValueError, match="broadcast"):
+        scaled(a, b[:, :1], None, xp=gpu_model.xp)
+
+
+def test_a_table_that_is_not_contiguous_is_refused():
+    with pytest.raises(ValueError, match="contiguous"):
+        Lookup(gpu_model.asarray(np.zeros((4, 4)))[:, ::2])
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 4), (0, 2, 3, 4)])
+def test_no_images(backend, shape):
+    x, number = np.zeros(shape), np.zeros((1,) + (1,) * (len(shape) - 1))
+    here = [backend.asarray(a) for a in (x, number)]
+    assert scaled(*here, None, xp=array_namespace(a=here[0])).shape == shape
+
+
+@elementwise
+def sums(x, y, *, xp):
+    """Return sums of products."""
+    return Total(x * y)
+
+
+@pytest.mark.parametrize("shapes", [((2, 9), (2, 9)), ((2, 5, 6), (1, 5, 1)), ((2, 3, 4, 5), (1, 1, 4, 1))])
+def test_sums(backend, shapes, rng):
+    x, y = (rng.normal(size=s) for s in shapes)
+    got = sums(backend.asarray(x), backend.asarray(y), xp=array_namespace(a=backend.asarray(x)))
+    np.testing.assert_allclose(backend.to_numpy(got), np.sum(x * y, axis=tuple(range(1, x.ndim))), rtol=1e-5)
+
+
+def test_kernels_do_not_depend_on_the_batch(monkeypatch, rng):
+    made = []
+    monkeypatch.setattr(RawKernel, "__init__", counting(RawKernel.__init__, made))
+    for batch in (2, 3, 7):
+        plain(gpu_model.xp.permute_dims(gpu_model.asarray(rng.normal(size=(3, 5, batch))), (2, 1, 0)), xp=gpu_model.xp)
+    assert len(made) <= 1
+
+
+def counting(function, calls):
+    """Return a function that notes its calls."""
+
+    def noted(*args, **kwargs):
+        calls.append(args)
+        return function(*args, **kwargs)
+
+    return noted
+
+
+@pytest.mark.parametrize(
+    ("sizes", "few", "grid"),
+    [
+        ((1,), False, (1,)),
+        ((1000,), False, (8,)),
+        ((5, 129), False, (5, 2)),
+        ((5, 3000), True, (5, 3)),
+        ((1, 2**24), False, (1, 65535)),
+        ((2, 300, 500), False, (2, 1172)),
+    ],
+)
+def test_grids_are_what_a_gpu_starts(sizes, few, grid):
+    assert _grid(sizes, few=few) == grid

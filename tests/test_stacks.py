@@ -85,15 +85,23 @@ def test_errors_on_the_mean_are_those_of_a_frame_against_the_others(boundary):
 
 def failing():
     storm = np.random.default_rng(0).exponential(size=SHAPE) ** 8
-    return {"blank": np.zeros(SHAPE), "all NaN": np.full(SHAPE, np.nan), "infinite": np.full(SHAPE, np.inf),
-            "hits": storm, "some NaN": np.where(np.arange(SHAPE[1]) < 3, np.nan, storm)}  # fmt: skip
+    return {
+        "blank": np.zeros(SHAPE),
+        "all NaN": np.full(SHAPE, np.nan),
+        "infinite": np.full(SHAPE, np.inf),
+        "hits": storm,
+        "huge": 1e25 * storm,
+        "tiny": 1e-25 * storm,
+        "some NaN": np.where(np.arange(SHAPE[1]) < 3, np.nan, storm),
+    }
 
 
 @pytest.mark.parametrize("boundary", ["overlap", "wrap"])
 @pytest.mark.parametrize("noise", ["white", "correlated"])
 @pytest.mark.parametrize("name", failing())
-def test_a_bad_frame_leaves_its_neighbours_as_they_are(boundary, noise, name):
-    reference, frames = stack(periodic=boundary == "wrap")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_bad_frame_leaves_its_neighbours_as_they_are(boundary, noise, name, dtype):
+    reference, frames = (a.astype(dtype) for a in stack(periodic=boundary == "wrap"))
     spoilt = frames.copy()
     spoilt[2] = failing()[name]
     expected = imreg_xp.register_stack(reference, frames, boundary=boundary, noise=noise, chunk=4)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .._array import Array, Namespace
+from .._providers import complete_items
 from . import periodic, weighted
-from .problem import Options, Side, over_image
+from .problem import Options, Side, items_of, over_image
 from .result import Registration
 from .transformed import Transformed, transformed
 
@@ -17,20 +20,52 @@ def solve(
     """Register `moving` on `reference`, both (batch, ...); `known` is what `transformed` gives for the reference.
 
     Periodic images with uniform noise take the fast estimator item by item, the others the general one. Where only the
-    pixel values can tell (is one of them NaN?) and they are on an accelerator, both run: looking would make it wait.
+    pixel values can tell (is one of them NaN?), the host looks, item by item. On an accelerator looking would make it
+    wait: there both run.
     """
     sides = (reference, moving)
-    if not options.wrap or any(side.masked for side in sides):
-        return weighted.solve(*sides, options, xp=xp)
-    fast = periodic.solve(*sides, options, known=known, xp=xp)
     masks = [side.valid for side in sides if side.valid is not None]
+    if any(side.masked for side in sides) or not (masks or options.wrap):
+        return weighted.solve(*sides, options, xp=xp)
+
+    def without_masks(reference: Side, moving: Side) -> Registration:
+        if options.wrap:
+            return periodic.solve(reference, moving, options, known=known, xp=xp)
+        return weighted.solve(reference, moving, options, xp=xp)
+
     if not masks:
-        return fast
+        return without_masks(*sides)
+    complete = complete_items(masks, max(side.image.shape[0] for side in sides))
+    if complete is not None:
+        return _apart(sides, complete, without_masks, options, xp=xp)
     general = weighted.solve(*sides, options, xp=xp)
-    complete = [xp.all(mask, axis=over_image(mask)) for mask in masks]
-    keep = complete[0] & complete[-1]
+    if not options.wrap:
+        return general
+    whole = [xp.all(mask, axis=over_image(mask)) for mask in masks]
+    keep = whole[0] & whole[-1]
 
     def pick(a: Array, b: Array) -> Array:
         return xp.where(xp.reshape(keep, (-1,) + (1,) * (a.ndim - 1)), a, b)
 
-    return Registration(*(pick(a, b) for a, b in zip(fast, general, strict=True)))
+    return Registration(*(pick(a, b) for a, b in zip(without_masks(*sides), general, strict=True)))
+
+
+def _apart(
+    sides: tuple[Side, Side],
+    complete: list[bool],
+    without_masks: Callable[[Side, Side], Registration],
+    options: Options,
+    *,
+    xp: Namespace,
+) -> Registration:
+    """Register the items whose pixels are all valid, and the others: those leave these as they are, to the last bit."""
+    good, bad = ([k for k, whole in enumerate(complete) if whole is wanted] for wanted in (True, False))
+    parts = []
+    if good:
+        reference, moving = (items_of(side, good)._replace(valid=None) for side in sides)
+        parts.append(without_masks(reference, moving))
+    if bad:
+        reference, moving = (items_of(side, bad) for side in sides)
+        parts.append(weighted.solve(reference, moving, options, xp=xp))
+    places = [(good + bad).index(k) for k in range(len(complete))]
+    return Registration(*(xp.concat(list(fields), axis=0)[places, ...] for fields in zip(*parts, strict=True)))

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from .._array import Array, Namespace
 from .._kernels import per_item
 from .._providers import cross_powers, inverse_transform, maps_in_single, with_items
+from .._static import numbers
 from ..fft_tools._dft import fourier_translate
 from .peaks import covered, peak_within
 from .periodic_errors import Fit, Pair, evidence, fit_at
@@ -38,7 +39,8 @@ def solve(
     r = transformed(reference, options, xp=xp) if known is None else known
     m = transformed(moving, options, r, xp=xp)
     shape = m.shape
-    unit = None if r.unit is None or m.unit is None else r.unit * m.unit
+    units = [side.unit for side in (r, m) if side.unit is not None]
+    unit = math.prod(units) if units else None
     if r.err is None:
         # what is held no longer than needed stays in the memory at hand: fresh pages cost more than the arithmetic
         cross, spare = cross_powers(m.spectrum, r.spectrum, xp=xp)
@@ -53,7 +55,11 @@ def solve(
         weights, peak, on_border = _weighted_search(pair, options, xp=xp)
     value, scatter = evidence(pair, peak, weights, options, xp=xp)
     r, m = (side._replace(spectrum=None) for side in (pair.reference, pair.moving))
-    return _outcome(r, m, peak, value, scatter, on_border, options=options, xp=xp)
+    limits = None
+    if on_border is not None:
+        limits = numbers(options.limits, dtype=peak.offset.dtype, like=peak.offset, xp=xp)[None, :]
+    # what of the options makes another kernel
+    return _outcome(r, m, peak, value, scatter, on_border, limits, options=options._replace(limits=()), xp=xp)
 
 
 @per_item
@@ -64,6 +70,7 @@ def _outcome(
     value: Array,
     scatter: Array | None,
     on_border: Array | None,
+    limits: Array | None,
     *,
     options: Options,
     xp: Namespace,
@@ -85,7 +92,7 @@ def _outcome(
         overlap=one,
         flags=_flags(r, m, peak, fit, on_border, few=pixels < 3 * fitted, options=options, xp=xp),
         norms=(r.norm, m.norm),
-        limits=() if on_border is None else options.limits,
+        limits=limits,
         dtype=m.dtype,
         xp=xp,
     )

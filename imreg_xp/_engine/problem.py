@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype
@@ -13,6 +14,7 @@ __all__ = [
     "Options",
     "Side",
     "column",
+    "items_of",
     "less_mean",
     "normalised",
     "over_image",
@@ -53,6 +55,15 @@ class Side(NamedTuple):
         """Number of image axes."""
         ndim: int = self.image.ndim - 1
         return ndim
+
+
+def items_of(side: Side, items: list[int]) -> Side:
+    """Return some of the images, of which one may stand for all."""
+
+    def chosen(x: Any) -> Any:
+        return x if x is None or x.shape[0] == 1 else x[items, ...]
+
+    return side._replace(**{name: chosen(getattr(side, name)) for name in ("image", "valid", "err", "mean")})
 
 
 class Norm(NamedTuple):
@@ -124,11 +135,11 @@ def too_few(used: Array, least: int, norms: tuple[Norm, Norm], *, xp: Namespace)
 def _range(side: Side, *, xp: Namespace) -> tuple[Array, Array, Array, Array, Array | None]:
     """Return the image with its mean in invalid pixels; smallest, largest and mean valid value; how many are valid."""
     x = side.image
-    axes, count = over_image(x), None
+    axes, acc = over_image(x), accumulator_dtype(x, xp=xp)
     if side.valid is None:
         mean = xp.mean(x, axis=axes)
+        count = xp.full_like(xp.astype(mean, acc), math.prod(x.shape[1:]))
     else:
-        acc = accumulator_dtype(x, xp=xp)
         count = xp.sum(xp.astype(side.valid, acc), axis=axes)
         total = xp.sum(xp.where(side.valid, x, xp.zeros_like(x)), axis=axes, dtype=acc)
         mean = xp.astype(total / at_least(count, 1.0, xp=xp), x.dtype)

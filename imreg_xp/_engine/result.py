@@ -114,20 +114,17 @@ def finish(
     overlap: Array,
     flags: dict[Status, Array],
     norms: tuple[Norm, Norm],
-    limits: tuple[float, ...],
+    limits: Array | None,
     dtype: Any,
     xp: Namespace,
 ) -> Registration:
     """Bring the fit of normalised images to the units of the images, and failed items to NaN and their flags.
 
     `offset` is how far `moving` lies from the reference, `step` the last correction of it. `scale` None: it is 1 in the
-    units of the images. `background` None: there is none between the normalised images. `limits` that are empty and
-    flags that are left out cannot be met.
+    units of the images. `background` None: there is none between the normalised images. `limits` that are None
+    and flags that are left out cannot be met.
     """
-    beyond = None
-    if limits:
-        far = table(np.asarray, tuple(limits), dtype=offset.dtype, like=offset, xp=xp)
-        beyond = xp.any(abs(offset) > far, axis=-1)
+    beyond = None if limits is None else xp.any(abs(offset) > limits, axis=-1)
     error, status = _judged(step, _STEP, covariance, 1.0 if scale is None else scale, beyond, flags, xp=xp)
     scale, level = _in_units(scale, background, norms, xp=xp)
     numbers = [-offset, error, covariance, scale, level, chi2, dof, overlap]

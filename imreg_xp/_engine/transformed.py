@@ -5,8 +5,8 @@ of it, where no background is fitted, is a number. A reference is transformed on
 with it.
 
 Each image has its own scale, so that squares, and products of these, neither overflow nor vanish. In single precision
-pixels are divided by it. In double precision it is enough to do so with the numbers that come out, but for the weights,
-which go by the square of the power.
+pixels are divided by it, unless the host sees that there is no need. In double precision it is enough to do so with the
+numbers that come out, but for the weights, which go by the square of the power.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ from typing import Any, NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype
 from .._kernels import per_item
-from .._providers import as_reals, image_means, inner, normalised, squares, transform_less_mean
+from .._providers import (
+    as_reals,
+    image_means,
+    inner,
+    less_mean,
+    normalised,
+    squares,
+    transform_less_mean,
+)
 from ..fft_tools._modes import moment_columns
 from ..fft_tools._sums import contract, derivative
 from .problem import Norm, Options, Side, column, over_image
@@ -52,25 +60,33 @@ def transformed(side: Side, options: Options, reference: Transformed | None = No
     mean = image_means(x, len(shape), xp=xp) if side.mean is None else side.mean
     weighted = (side if reference is None else reference).err is not None
     white = reference is None and side.err is None and options.errors and not options.correlated
-    n, moments, precise = math.prod(shape), None, xp.finfo(dtype).bits > 32 and not weighted
-    if not precise:
+    n, moments, double = math.prod(shape), None, xp.finfo(dtype).bits > 32
+    precise = double and not weighted
+    taken = None if double or weighted else less_mean(x, mean, acc, xp=xp)
+    if taken is not None:
+        x, square, scale = taken
+    elif not precise:
         # the highest less the mean is, to the last bit, the highest of what is left when the mean is taken off
         top, factor = _scale(xp.max(x, axis=over_image(x)), mean, side.err, acc, xp=xp)
         x, square = normalised(x, mean, factor, acc, xp=xp)
     spectrum = transform_less_mean(x, mean if precise else None, conjugate=reference is None, xp=xp)
     if white:
         moments = _moments(spectrum, shape, xp=xp)
+    unit = None
     if precise:
-        root = xp.sqrt(derivative(moments) if white else _power(spectrum, shape, acc, xp=xp))
-        top = _sane(root / n, mean, side.err, dtype, xp=xp)
-        square = (root / top) ** 2 / n
-        moments = moments / column(top * top, moments, xp=xp) if white else None
+        square, scale = (derivative(moments) if white else _power(spectrum, shape, acc, xp=xp)) / n, 1.0
+    if precise or taken is not None:
+        top = _sane(scale * xp.sqrt(square / n), mean, side.err, dtype, xp=xp)
+        unit = top / scale
+        square = square / (unit * unit)
+        moments = moments / column(unit * unit, moments, xp=xp) if white else None
     # rounding errors of the pixels, and those of a transform
     rounding = (64 if precise else 8) * n * xp.finfo(dtype).eps
     mean_of = None if reference is None else reference.norm.mean
-    numbers = _numbers(mean, top, square, side.err, mean_of, n=n, rounding=rounding, options=options, xp=xp)
+    kept = (options.fit_scale, options.fit_background)
+    numbers = _numbers(mean, top, square, side.err, mean_of, n=n, rounding=rounding, fits=kept, xp=xp)
     norm, err, square, level = numbers
-    return Transformed(spectrum, top if precise else None, shape, dtype, norm, err, square, level, moments)
+    return Transformed(spectrum, unit, shape, dtype, norm, err, square, level, moments)
 
 
 @per_item
@@ -90,13 +106,13 @@ def _numbers(
     *,
     n: int,
     rounding: float,
-    options: Options,
+    fits: tuple[bool, bool],
     xp: Namespace,
 ) -> tuple[Norm, Array | None, Array, Array | None]:
     """Return what else is known of images, given the sum of the squares of their values: see `Transformed`."""
     mean, square = xp.astype(mean, top.dtype, copy=False), n * square
     units = mean / top
-    kept, level = _kept(mean, top, options, mean_of_reference)
+    kept, level = _kept(mean, top, fits, mean_of_reference)
     norm = Norm(kept, top, square <= rounding * rounding * (units * units))
     return norm, None if err is None else err / top, square, None if level is None else n * level
 
@@ -110,15 +126,16 @@ def _sane(top: Array, mean: Array, err: Array | None, dtype: Any, *, xp: Namespa
     return xp.where(top >= least, top, 1.0)
 
 
-def _kept(mean: Array, top: Array, options: Options, reference: Array | None) -> tuple[Array, Array | None]:
+def _kept(mean: Array, top: Array, fits: tuple[bool, bool], reference: Array | None) -> tuple[Array, Array | None]:
     """Return the level that both images are lowered by, and what is then left of the mean, in units of `top`.
 
     Without a background and with a free gain nothing may be taken off; with a gain of 1, the same of both: that
     of the `reference`, if this is not one.
     """
-    if options.fit_background:
+    scale, background = fits
+    if background:
         return mean, None
-    if options.fit_scale:
+    if scale:
         return 0 * mean, mean / top
     lowered = mean if reference is None else reference
     return lowered, (mean - lowered) / top

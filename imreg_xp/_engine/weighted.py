@@ -188,7 +188,7 @@ def _result(
         overlap=used / smaller,
         flags=flags,
         norms=norms,
-        limits=options.limits,
+        limits=numbers(options.limits, dtype=acc, like=offset, xp=xp),
         dtype=frozen.moving.dtype,
         xp=xp,
     )

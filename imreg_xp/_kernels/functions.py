@@ -13,6 +13,7 @@ from .nests import flattened
 
 __all__ = ["compiles", "elementwise", "per_item"]
 
+_MOST_PIXELS = 2**32  # which two axes are told from
 _LARGEST = 700  # numbers per item: beyond, a kernel takes seconds to compile
 
 
@@ -55,22 +56,23 @@ def elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
     It can where arrays are as large as images, or numbers (batch, 1, ..., 1); and where they have three axes at most.
     The function returns an array, or several, and `Total`s if all are as large.
     """
-    by_axes = {lead: per_item(function, lead=lead) for lead in (1, 2, 3)}
+    by_axes = {lead: per_item(function, lead=lead) for lead in (2, 3)}
 
     @functools.wraps(function)
     def call(*args: Array | None, **options: Any) -> Any:
         xp = options["xp"]
         if "RawKernel" not in xp.__dict__:
             found = function(*args, **options)
-            plain = not isinstance(found, (Total, tuple))
-            return found if plain else _each(functools.partial(_summed, xp=xp), found)
+            return _each(functools.partial(_summed, xp=xp), found) if isinstance(found, (Total, tuple)) else found
         shapes = [a.shape[1:] for a in args if a is not None]
         shape, ndim = max(shapes, key=math.prod), len(shapes[0]) + 1
         if all(s == shape or math.prod(s) == 1 for s in shapes):
-            flat = [None if a is None else xp.reshape(a, (a.shape[0], -1)) for a in args]
+            flat = [None if a is None else xp.reshape(a, (a.shape[0], math.prod(a.shape[1:]))) for a in args]
             found = by_axes[2](*flat, **options)
             return _each(lambda x: xp.reshape(x, (x.shape[0], *shape)) if x.ndim > 1 else x, found)
-        return by_axes.get(ndim, function)(*args, **options)
+        if ndim == 3 and math.prod(shape) < _MOST_PIXELS:
+            return by_axes[3](*args, **options)
+        return _each(functools.partial(_summed, xp=xp), function(*args, **options))
 
     return call
 

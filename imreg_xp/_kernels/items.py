@@ -29,8 +29,9 @@ class Items:
     size = property(lambda self: self.entries.size)
 
     def __pow__(self, exponent: Any) -> Items:
-        entries = of_dtype(exponent, np.float64).entries
-        return wrapped(np.frompyfunc(nodes.power, 2, 1)(self.entries, entries), self.dtype)
+        dtype = _common(self, exponent)
+        base, power = of_dtype(self, dtype), exponent if isinstance(exponent, Items) else of_dtype(exponent, dtype)
+        return wrapped(np.frompyfunc(nodes.power, 2, 1)(base.entries, power.entries), dtype)
 
     def __getitem__(self, key: Any) -> Items:
         return wrapped(self.entries[key], self.dtype)

@@ -25,6 +25,10 @@ class Lookup:
     """A contiguous array (n,) or (n, m) that a function looks elements or rows up in; of all its items the same."""
 
     def __init__(self, values: Array) -> None:
+        flags = getattr(values, "flags", None)
+        if flags is not None and not flags.c_contiguous:
+            msg = "a table to look up in must be contiguous"
+            raise ValueError(msg)
         self.values = values
 
     def at(self, index: Array, *, xp: Namespace) -> Array:
@@ -59,7 +63,9 @@ def regular(a: Array | Lookup, lead: int, *, xp: Namespace) -> Array | Lookup:
     if isinstance(a, Lookup) or a.shape[0] == 1:
         return a
     strides = a.strides
-    return a if all(abs(s) <= strides[0] for s in strides[lead:]) else xp.astype(a, a.dtype)
+    if all(abs(s) <= strides[0] for s in strides[lead:]):
+        return a
+    return xp.reshape(xp.reshape(a, (-1,)), a.shape)
 
 
 def leaf_of(a: Array | Lookup, lead: int) -> Leaf:
@@ -89,7 +95,7 @@ class Kernel:
         self._skeleton = flattened(function(*args, xp=expressions, **options), (Items, Total), outputs)
         # what comes out per item, in which dtype; of totals nothing
         self._shapes = [None if isinstance(x, Total) else (x.shape[lead:], x.dtype) for x in outputs]
-        results = [_written(x) for x in outputs]
+        results = [_written(x, lead) for x in outputs]
         self._used = sorted(_leaves_of(results))
         source = text(function.__name__, leaves, self._used, results, lead)
         self._lead, self._xp = lead, xp
@@ -99,8 +105,9 @@ class Kernel:
     def run(self, arrays: list[Any]) -> Any:
         """Launch it."""
         lead, xp = self._lead, self._xp
-        sizes = [max([a.shape[d] for a in arrays if not isinstance(a, Lookup)]) for d in range(lead)]
-        device = device_of(next(a for a in arrays if not isinstance(a, Lookup)))
+        given = [a for a in arrays if not isinstance(a, Lookup)]
+        sizes = np.broadcast_shapes(*[a.shape[:lead] for a in given])
+        device = device_of(given[0])
         grid = _grid(sizes, few=None in self._shapes)
         results = [
             xp.empty((sizes[0], grid[1]), dtype=xp.float64, device=device)
@@ -109,8 +116,9 @@ class Kernel:
             for made in self._shapes
         ]
         if math.prod(sizes):
-            given = [_argument for k in self._used for _argument in _arguments(arrays[k], lead)]
-            self._compiled(grid, (THREADS,), (*map(np.int64, sizes), *given, *results))
+            listed = [part for k in self._used for part in _arguments(arrays[k], lead)]
+            with device:
+                self._compiled(grid, (THREADS,), (*map(np.int64, sizes), *listed, *results))
         found = [xp.sum(x, axis=1) if made is None else x for x, made in zip(results, self._shapes, strict=True)]
         return filled(self._skeleton, found)
 
@@ -123,7 +131,7 @@ def _arguments(a: Array | Lookup, lead: int) -> list[Any]:
     return [a, *[np.int64(a.strides[d] // size if a.shape[d] > 1 else 0) for d in range(lead)]]
 
 
-def _grid(sizes: list[int], *, few: bool) -> tuple[int, ...]:
+def _grid(sizes: tuple[int, ...], *, few: bool) -> tuple[int, ...]:
     """Return the number of blocks; `few` where each leaves a part of a sum."""
     first, *rest = sizes
     if not rest:
@@ -131,10 +139,12 @@ def _grid(sizes: list[int], *, few: bool) -> tuple[int, ...]:
     return (first, min(-(-math.prod(rest) // (THREADS * (_PER_THREAD if few else 1))), _MOST_BLOCKS))
 
 
-def _written(x: Items | Total) -> list[nodes.Node] | Sum:
-    if isinstance(x, Total):
-        return Sum(*x.terms.entries.reshape(-1))
-    return list(x.entries.reshape(-1))
+def _written(x: Items | Total, lead: int) -> list[nodes.Node] | Sum:
+    entries = x.terms.entries if isinstance(x, Total) else x.entries
+    if entries.shape[:lead] != (1,) * lead:
+        msg = f"a result of shape {entries.shape} without {lead} axes of items"
+        raise ValueError(msg)
+    return Sum(*entries.reshape(-1)) if isinstance(x, Total) else list(entries.reshape(-1))
 
 
 def _leaves_of(results: Sequence[Iterable[nodes.Node]]) -> set[int]:

@@ -42,7 +42,8 @@ def _reduced(op: str, x: Items, axis: Any, keepdims: bool = False) -> Items:
 
 
 def _sum(x: Items, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Items:
-    return _reduced("add", x if dtype is None else of_dtype(x, dtype), axis, keepdims)
+    whole = np.int64 if x.dtype.kind in "biu" else x.dtype
+    return _reduced("add", of_dtype(x, whole if dtype is None else dtype), axis, keepdims)
 
 
 def _matmul(a: Any, b: Any) -> Any:

@@ -13,6 +13,13 @@ class _Place(NamedTuple):
     at: int
 
 
+class _Other(NamedTuple):
+    """What is no array; 2, 2.0 and True are different things."""
+
+    kind: type
+    value: Any
+
+
 class _Nest(NamedTuple):
     """What held arrays: the type of a tuple, or dict with its keys."""
 
@@ -30,15 +37,15 @@ def flattened(tree: Any, kinds: tuple[type, ...], arrays: list[Any]) -> Any:
         return _Nest(dict, tuple(tree), tuple([flattened(part, kinds, arrays) for part in tree.values()]))
     if isinstance(tree, (tuple, list)):
         return _Nest(type(tree), (), tuple([flattened(part, kinds, arrays) for part in tree]))
-    return tree
+    return _Other(type(tree), tree)
 
 
 def filled(skeleton: Any, arrays: list[Any]) -> Any:
     """Return the nest that `flattened` made a skeleton of, with other things in their places."""
     if isinstance(skeleton, _Place):
         return arrays[skeleton.at]
-    if not isinstance(skeleton, _Nest):
-        return skeleton
+    if isinstance(skeleton, _Other):
+        return skeleton.value
     parts = [filled(part, arrays) for part in skeleton.parts]
     if skeleton.kind is dict:
         return dict(zip(skeleton.keys, parts, strict=True))

@@ -43,6 +43,7 @@ OPERATIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "invert": (np.logical_not, "negation({})"),
     "negative": (operator.neg, "-{}"),
     "absolute": (abs, "absolute({})"),
+    "hypot": (np.hypot, "hypot({}, {})"),
     "sqrt": (np.sqrt, "sqrt({})"),
     "exp": (np.exp, "exp({})"),
     "log": (np.log, "log({})"),
@@ -55,6 +56,7 @@ OPERATIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "where": (np.where, "select({}, {}, {})"),
 }
 _TELLS = frozenset(("less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "isfinite"))
+_KINDS = {"invert": "b", "bitwise_and": "b", "bitwise_or": "b", "remainder": "iu", "floor_divide": "iu", "power": "f"}
 _BY_PARTS = frozenset(("add", "subtract", "negative"))
 
 
@@ -111,6 +113,9 @@ def imag(node: Node) -> Node:
 def apply(op: str, *args: Node) -> Node:
     """Return the result of an operation on numbers of one dtype, but for the condition of "where"."""
     dtype = args[-1].dtype
+    if dtype.kind not in _KINDS.get(op, dtype.kind):
+        msg = f"no kernel does `{op}` of {dtype}"
+        raise NotImplementedError(msg)
     if dtype.kind == "c":
         return _complex(op, args, dtype)
     out = _BOOL if op in _TELLS else dtype
@@ -126,8 +131,7 @@ def _complex(op: str, args: tuple[Node, ...], dtype: np.dtype) -> Node:
     """Return the result of an operation on complex numbers, by real ones."""
     parts = [(real(a), imag(a)) for a in args]
     if op == "absolute":
-        a, b = (apply("multiply", part, part) for part in parts[0])
-        return apply("sqrt", apply("add", a, b))
+        return apply("hypot", *parts[0])
     found: tuple[Node, ...]
     if op == "multiply":
         (a, b), (c, d) = parts
@@ -152,6 +156,7 @@ def power(base: Node, exponent: Node) -> Node:
     """Return a power; whole ones that are known are products."""
     known = exponent.args[0] if exponent.op == "constant" else -1
     if not (0 <= known < 64 and known == int(known)):
-        return apply("power", base, cast(exponent, base.dtype))
+        dtype = np.result_type(base.dtype, exponent.dtype)
+        return apply("power", cast(base, dtype), cast(exponent, dtype))
     one = constant(1, base.dtype)
     return functools.reduce(functools.partial(apply, "multiply"), [base] * int(known)) if known else one

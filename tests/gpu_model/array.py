@@ -29,6 +29,12 @@ class Device:
     id = 0
     mem_info = (60 * 2**30, 80 * 2**30)
 
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Device)
 

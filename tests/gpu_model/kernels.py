@@ -27,6 +27,7 @@ def _caster(dtype: Any) -> Any:
 _KNOWN = {
     "select": np.where, "maximum": np.maximum, "minimum": np.minimum, "absolute": np.abs, "sqrt": np.sqrt,
     "exp": np.exp,
+    "hypot": np.hypot,
     "log": np.log,
     "cos": np.cos, "sin": np.sin, "rint": np.rint, "pow": np.power, "finite": np.isfinite,
     "negation": np.logical_not, "modulo": np.mod, "quotient": np.floor_divide,
