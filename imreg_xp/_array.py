@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import array_api_compat as compat
@@ -251,7 +252,7 @@ def known_finite(*arrays: Array, wait: bool = False, xp: Namespace) -> bool:
     return all(bool(to_host(flag)[0]) for flag in flags)
 
 
-def constant(values: np.ndarray, dtype: Any, like: Array, *, xp: Namespace) -> Array:
+def constant(values: np.ndarray | Sequence[float], dtype: Any, like: Array, *, xp: Namespace) -> Array:
     """Return numbers of the host as an array beside `like`; tables that depend on shapes alone: `_static.table`."""
     return xp.asarray(values, dtype=dtype, device=device_of(like))
 

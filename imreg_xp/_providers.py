@@ -14,7 +14,6 @@ from ._static import table
 
 __all__ = [
     "as_reals",
-    "complete_items",
     "cross_powers",
     "image_means",
     "in_library",
@@ -212,14 +211,6 @@ def _one_is_highest(values: np.ndarray) -> bool:
     flat = values.reshape(-1)
     top, rms = np.max(flat), np.sqrt(np.dot(flat, flat) / flat.size)
     return bool(np.count_nonzero(flat >= top - 4 * np.finfo(flat.dtype).eps * (8 * rms + abs(top))) == 1)
-
-
-def complete_items(masks: Sequence[Array], batch: int) -> list[bool] | None:
-    """Return which items have valid pixels alone; None where the host cannot say so."""
-    if not all(isinstance(mask, np.ndarray) for mask in masks):
-        return None
-    whole = [np.broadcast_to(mask.all(axis=tuple(range(1, mask.ndim))), batch) for mask in masks]
-    return [bool(complete) for complete in np.logical_and.reduce(whole)]
 
 
 def with_items(x: np.ndarray, items: list[int], values: np.ndarray) -> np.ndarray:

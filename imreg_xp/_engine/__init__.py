@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .._array import Array, Namespace
-from .._providers import complete_items
+from .._array import Array, Namespace, constant
 from . import periodic, weighted
-from .problem import Options, Side, items_of, over_image
+from .problem import Options, Side, complete_items, items_of, over_image
 from .result import Registration
 from .transformed import Transformed, transformed
 
@@ -20,8 +19,8 @@ def solve(
     """Register `moving` on `reference`, both (batch, ...); `known` is what `transformed` gives for the reference.
 
     Periodic images with uniform noise take the fast estimator item by item, the others the general one. Where only the
-    pixel values can tell (is one of them NaN?), the host looks, item by item. On an accelerator looking would make it
-    wait: there both run.
+    pixel values can tell (is one of them NaN?), it looks, item by item; on an accelerator, which would have to wait for
+    that, both run.
     """
     sides = (reference, moving)
     masks = [side.valid for side in sides if side.valid is not None]
@@ -35,7 +34,7 @@ def solve(
 
     if not masks:
         return without_masks(*sides)
-    complete = complete_items(masks, max(side.image.shape[0] for side in sides))
+    complete = complete_items(masks, max(side.image.shape[0] for side in sides), xp=xp)
     if complete is not None:
         return _apart(sides, complete, without_masks, options, xp=xp)
     general = weighted.solve(*sides, options, xp=xp)
@@ -62,10 +61,13 @@ def _apart(
     good, bad = ([k for k, whole in enumerate(complete) if whole is wanted] for wanted in (True, False))
     parts = []
     if good:
-        reference, moving = (items_of(side, good)._replace(valid=None) for side in sides)
+        reference, moving = (items_of(side, good, xp=xp)._replace(valid=None) for side in sides)
         parts.append(without_masks(reference, moving))
     if bad:
-        reference, moving = (items_of(side, bad) for side in sides)
+        reference, moving = (items_of(side, bad, xp=xp) for side in sides)
         parts.append(weighted.solve(reference, moving, options, xp=xp))
     places = [(good + bad).index(k) for k in range(len(complete))]
-    return Registration(*(xp.concat(list(fields), axis=0)[places, ...] for fields in zip(*parts, strict=True)))
+    index = constant(places, xp.int64, parts[0].shift, xp=xp)
+    return Registration(
+        *(xp.take(xp.concat(list(fields), axis=0), index, axis=0) for fields in zip(*parts, strict=True))
+    )

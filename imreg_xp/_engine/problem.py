@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .._array import Array, Namespace, accumulator_dtype
+from .._array import Array, Namespace, accumulator_dtype, constant, is_traced_or_remote, to_host
 from .._bounds import at_least
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Options",
     "Side",
     "column",
+    "complete_items",
     "items_of",
     "less_mean",
     "normalised",
@@ -57,11 +59,20 @@ class Side(NamedTuple):
         return ndim
 
 
-def items_of(side: Side, items: list[int]) -> Side:
+def complete_items(masks: Sequence[Array], batch: int, *, xp: Namespace) -> list[bool] | None:
+    """Return which items have valid pixels alone; None where that cannot be read at once."""
+    if any(is_traced_or_remote(mask) for mask in masks):
+        return None
+    whole = to_host(*(xp.all(mask, axis=over_image(mask)) for mask in masks))
+    return [all(mask[k % len(mask)] for mask in whole) for k in range(batch)]
+
+
+def items_of(side: Side, items: Sequence[int], *, xp: Namespace) -> Side:
     """Return some of the images, of which one may stand for all."""
+    index = constant(items, xp.int64, side.image, xp=xp)
 
     def chosen(x: Any) -> Any:
-        return x if x is None or x.shape[0] == 1 else x[items, ...]
+        return x if x is None or x.shape[0] == 1 else xp.take(x, index, axis=0)
 
     return side._replace(**{name: chosen(getattr(side, name)) for name in ("image", "valid", "err", "mean")})
 

@@ -14,7 +14,7 @@ class _Place(NamedTuple):
 
 
 class _Other(NamedTuple):
-    """What is no array; 2, 2.0 and True are different things."""
+    """What is no array: equal numbers of different types are different things."""
 
     kind: type
     value: Any
