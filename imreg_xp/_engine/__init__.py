@@ -35,10 +35,10 @@ def solve(
     if not masks:
         return without_masks(*sides)
     complete = complete_items(masks, max(side.image.shape[0] for side in sides), xp=xp)
-    if complete is not None:
+    if complete is not None and any(complete):
         return _apart(sides, complete, without_masks, options, xp=xp)
     general = weighted.solve(*sides, options, xp=xp)
-    if not options.wrap:
+    if complete is not None or not options.wrap:
         return general
     whole = [xp.all(mask, axis=over_image(mask)) for mask in masks]
     keep = whole[0] & whole[-1]
@@ -59,10 +59,8 @@ def _apart(
 ) -> Registration:
     """Register the items whose pixels are all valid, and the others: those leave these as they are, to the last bit."""
     good, bad = ([k for k, whole in enumerate(complete) if whole is wanted] for wanted in (True, False))
-    parts = []
-    if good:
-        reference, moving = (items_of(side, good, xp=xp)._replace(valid=None) for side in sides)
-        parts.append(without_masks(reference, moving))
+    reference, moving = (items_of(side, good, xp=xp)._replace(valid=None) for side in sides)
+    parts = [without_masks(reference, moving)]
     if bad:
         reference, moving = (items_of(side, bad, xp=xp) for side in sides)
         parts.append(weighted.solve(reference, moving, options, xp=xp))
