@@ -287,8 +287,10 @@ def test_batches_that_do_not_match_are_refused():
 
 
 def test_a_table_that_is_not_contiguous_is_refused():
+    index = gpu_model.asarray(np.zeros((1, 1), np.int64))
+    table_ = Lookup(gpu_model.asarray(np.zeros((4, 4)))[:, ::2])
     with pytest.raises(ValueError, match="contiguous"):
-        Lookup(gpu_model.asarray(np.zeros((4, 4)))[:, ::2])
+        looked_up(index, index, table_, table_, xp=gpu_model.xp)
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 4), (0, 2, 3, 4)])

@@ -25,10 +25,6 @@ class Lookup:
     """A contiguous array (n,) or (n, m) that a function looks elements or rows up in; of all its items the same."""
 
     def __init__(self, values: Array) -> None:
-        flags = getattr(values, "flags", None)
-        if flags is not None and not flags.c_contiguous:
-            msg = "a table to look up in must be contiguous"
-            raise ValueError(msg)
         self.values = values
 
     def at(self, index: Array, *, xp: Namespace) -> Array:
@@ -71,6 +67,9 @@ def regular(a: Array | Lookup, lead: int, *, xp: Namespace) -> Array | Lookup:
 def leaf_of(a: Array | Lookup, lead: int) -> Leaf:
     """Return what a kernel knows of an argument."""
     if isinstance(a, Lookup):
+        if not a.values.flags.c_contiguous:
+            msg = "a table to look up in must be contiguous"
+            raise ValueError(msg)
         return Leaf(a.values.dtype, a.values.shape[1:], (), whole=True)
     size = a.dtype.itemsize
     return Leaf(a.dtype, a.shape[lead:], tuple([s // size for s in a.strides[lead:]]))
