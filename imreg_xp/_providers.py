@@ -17,10 +17,10 @@ __all__ = [
     "cross_powers",
     "image_means",
     "in_library",
+    "in_range",
     "inner",
     "inverse_transform",
     "largest",
-    "less_mean",
     "maps_in_single",
     "matmul",
     "normalised",
@@ -61,7 +61,7 @@ def transform_less_mean(x: Array, mean: Array | None, *, conjugate: bool, xp: Na
     return spectrum
 
 
-def less_mean(x: Array, mean: Array, acc: Any, *, xp: Namespace) -> tuple[Array, Array, Array] | None:
+def in_range(x: Array, mean: Array, acc: Any, *, xp: Namespace) -> tuple[Array, Array, Array] | None:
     """Return images (batch, ...) less their means, the sums of their squares, and what they were divided by (batch,).
 
     That is 1 for images whose powers neither overflow nor vanish: the host sees it at once, and spares two passes. None

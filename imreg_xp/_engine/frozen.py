@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from .._array import Array, Namespace
+from .._kernels import elementwise
 from .._providers import inner
 from ..fft_tools._dft import fourier_translate
 from .extend import Field, sample, single
 from .problem import Options, over_image
 
-__all__ = ["Frozen", "Level", "Weighed", "attenuated", "gain_and_background", "lightened", "model"]
+__all__ = ["Frozen", "Level", "Weighed", "attenuated", "gain_and_background", "lightened", "model", "residual_of"]
 
 
 class Weighed(Protocol):
@@ -74,6 +75,12 @@ def model(field: Field, offset: Array, shape: Sequence[int], *, xp: Namespace) -
     """Return the spectrum and the map of r(x - offset)."""
     spectrum = fourier_translate(field.spectrum, offset, field.grid, xp=xp)
     return spectrum, sample(spectrum, field.grid, shape, xp=xp)
+
+
+@elementwise
+def residual_of(image: Array, value: Array, scale: Array, background: Array, *, xp: Namespace) -> Array:  # noqa: ARG001
+    """Return what a model (batch, ...) leaves of an image, with numbers (batch, 1, ..., 1)."""
+    return image - scale * value - background
 
 
 def gain_and_background(value: Array, frozen: Weighed, options: Options, *, xp: Namespace) -> Level:

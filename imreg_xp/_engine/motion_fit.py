@@ -186,7 +186,7 @@ def fit(
     arm = math.hypot(*(n / 4 for n in moving.image.shape[1:]))
     flags = {
         **flags,
-        Status.TOO_FEW_VALID: too_few(used, 3 * fitted, norms, xp=xp),
+        Status.TOO_FEW_VALID: too_few(used, 3 * fitted, norms),
         Status.NOT_CONVERGED: flags[Status.NOT_CONVERGED] | ~last.usable | (_way(start, motion, arm, xp=xp) > slack),
     }
     return finish_similarity(

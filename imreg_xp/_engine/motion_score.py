@@ -21,7 +21,7 @@ from .._bounds import bounded
 from ..fft_tools._dft import irfft, rfft
 from ..fft_tools.splines import spline_at
 from ._linalg import inverse, symmetric
-from .frozen import gain_and_background
+from .frozen import gain_and_background, residual_of
 from .motion import Motion, places
 from .problem import Options, column
 from .score import shares_of, without
@@ -160,7 +160,7 @@ def _linearised(scene: Scene, motion: Motion, options: Options, orders: int, *, 
     levers = _levers(motion, place, scene.free, xp=xp)
     combined = _combine(levers, slopes)
     level = gain_and_background(value, scene, options, xp=xp)
-    residual = image - column(level.scale, value, xp=xp) * value - column(level.background, value, xp=xp)
+    residual = residual_of(image, value, *(column(x, value, xp=xp) for x in (level.scale, level.background)), xp=xp)
     weighted = [scene.weight * q for q in combined]
     shares, mixed = shares_of(weighted, level, value, scene.total, options, xp=xp)
     sums = products(weighted, [*combined, residual], acc, xp=xp)

@@ -19,18 +19,24 @@ __all__ = ["argmax", "covered", "lags", "parabola", "peak_within", "take_at"]
 
 def argmax(values: Array, *, xp: Namespace) -> Array:
     """Return the index (batch, ndim) of the largest element of each map (batch, n_1, ..., n_k)."""
-    return _index_and_lag(largest(values, xp=xp), shape=tuple(values.shape[1:]), xp=xp)[0]
+    return _index(largest(values, xp=xp), shape=tuple(values.shape[1:]), xp=xp)
+
+
+@per_item
+def _index(best: Array, *, shape: tuple[int, ...], xp: Namespace) -> Array:
+    """Return the index (batch, ndim) of elements counted through a map (batch,)."""
+    index = []
+    for n in shape[:0:-1]:
+        index.append(best % n)
+        best = best // n
+    return xp.stack([best, *index[::-1]], axis=-1)
 
 
 @per_item
 def _index_and_lag(best: Array, *, shape: tuple[int, ...], xp: Namespace) -> tuple[Array, Array]:
     """Return index and signed lag (batch, ndim) of elements counted through a map (batch,)."""
-    index = []
-    for n in shape[:0:-1]:
-        index.append(best % n)
-        best = best // n
-    found = xp.stack([best, *index[::-1]], axis=-1)
-    return found, lags(found, shape, xp=xp)
+    index = _index(best, shape=shape, xp=xp)
+    return index, lags(index, shape, xp=xp)
 
 
 def take_at(values: Array, index: Array, *, xp: Namespace) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -83,8 +82,8 @@ class Norm(NamedTuple):
     mean: Array
     top: Array
     flat: Array
-    held: Array | None = None
-    """How many of its pixels are valid, (batch,); None: all."""
+    held: Array = None
+    """How many of its pixels are valid, (batch,), where `too_few` asks."""
 
 
 def over_image(x: Array) -> tuple[int, ...]:
@@ -136,14 +135,13 @@ def normalised(
     )
 
 
-def too_few(used: Array, least: int, norms: tuple[Norm, Norm], *, xp: Namespace) -> Array:
+def too_few(used: Array, least: int, norms: tuple[Norm, Norm]) -> Array:
     """Tell where fewer than `least` pixels are used; a flat image lies anywhere, it must hold so few itself."""
-    few = (used < least) & ~(norms[0].flat | norms[1].flat)
-    themselves = [norm.held < least for norm in norms if norm.held is not None]
-    return functools.reduce(xp.logical_or, themselves, few)
+    r, m = norms
+    return (used < least) & ~(r.flat | m.flat) | (r.held < least) | (m.held < least)
 
 
-def _range(side: Side, *, xp: Namespace) -> tuple[Array, Array, Array, Array, Array | None]:
+def _range(side: Side, *, xp: Namespace) -> tuple[Array, Array, Array, Array, Array]:
     """Return the image with its mean in invalid pixels; smallest, largest and mean valid value; how many are valid."""
     x = side.image
     axes, acc = over_image(x), accumulator_dtype(x, xp=xp)
@@ -158,9 +156,7 @@ def _range(side: Side, *, xp: Namespace) -> tuple[Array, Array, Array, Array, Ar
     return x, xp.min(x, axis=axes), xp.max(x, axis=axes), mean, count
 
 
-def _scaled(
-    side: Side, mean: Array, top: Array, flat: Array, count: Array | None, *, xp: Namespace
-) -> tuple[Side, Norm]:
+def _scaled(side: Side, mean: Array, top: Array, flat: Array, count: Array, *, xp: Namespace) -> tuple[Side, Norm]:
     image = (side.image - column(mean, side.image, xp=xp)) * column(1 / top, side.image, xp=xp)
     acc = accumulator_dtype(image, xp=xp)
     top = xp.astype(top, acc)

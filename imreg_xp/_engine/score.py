@@ -23,7 +23,7 @@ from ..fft_tools._modes import taylor_columns
 from ..fft_tools._sums import contract, slopes_and_bends, taylor_sums
 from ._linalg import inverse, symmetric
 from .extend import single, slopes_of
-from .frozen import Frozen, Level, gain_and_background, lightened, model
+from .frozen import Frozen, Level, gain_and_background, lightened, model, residual_of
 from .problem import Options, column, over_image
 
 __all__ = ["Score", "after_step", "orthogonal_slopes", "root", "score", "shares_of", "without"]
@@ -153,10 +153,10 @@ def _residuals(
     scale: Array,
     background: Array,
     *,
-    xp: Namespace,  # noqa: ARG001
+    xp: Namespace,
 ) -> tuple[Array, Array]:
     """Return what the model leaves, and that times the weights."""
-    residual = moving - scale * value - background
+    residual = residual_of(moving, value, scale, background, xp=xp)
     return residual, weight * residual
 
 

@@ -20,8 +20,8 @@ from .._kernels import per_item
 from .._providers import (
     as_reals,
     image_means,
+    in_range,
     inner,
-    less_mean,
     normalised,
     squares,
     transform_less_mean,
@@ -62,7 +62,7 @@ def transformed(side: Side, options: Options, reference: Transformed | None = No
     white = reference is None and side.err is None and options.errors and not options.correlated
     n, moments, double = math.prod(shape), None, xp.finfo(dtype).bits > 32
     precise = double and not weighted
-    taken = None if double or weighted else less_mean(x, mean, acc, xp=xp)
+    taken = None if double or weighted else in_range(x, mean, acc, xp=xp)
     if taken is not None:
         x, square, scale = taken
     elif not precise:

@@ -6,13 +6,12 @@ import math
 from collections.abc import Sequence
 
 from .._array import Array, Namespace, device_of
-from .._kernels import elementwise
 from .._static import numbers
 from ..fft_tools._dft import rfft
 from ._linalg import inverse, symmetric
 from .coarse import binned, search, weights_of
 from .extend import box_sides, footprint, make_field, padded, roll, single, soft_window
-from .frozen import Frozen, Level, attenuated, gain_and_background, lightened, model
+from .frozen import Frozen, Level, attenuated, gain_and_background, lightened, model, residual_of
 from .noise import pairs_in_box, pairs_of, plausible, score_covariance
 from .problem import Norm, Options, Side, column, normalised, over_image, precision, too_few
 from .result import Registration, Status, finish
@@ -122,11 +121,6 @@ def _freeze(
     return frozen, moved, gain_and_background(value, lightened(frozen, xp=xp), options, xp=xp)
 
 
-@elementwise
-def _residual(image: Array, value: Array, scale: Array, background: Array, *, xp: Namespace) -> Array:  # noqa: ARG001
-    return image - scale * value - background
-
-
 def _with_filter(
     frozen: Frozen,
     image: Array,
@@ -143,7 +137,7 @@ def _with_filter(
     scale, background = (column(a, value, xp=xp) for a in level[:2])
     window = xp.astype(soft_window(frozen.field, offset, shape, grid=grid, xp=xp), value.dtype)
     weight = single(frozen.weight, xp=xp)
-    residual = _residual(image, value, scale, background, xp=xp)
+    residual = residual_of(image, value, scale, background, xp=xp)
     rings = rings_of(value, residual, window, weight, level.scale, grid, pixels=pixels, binary=binary, xp=xp)
     ratio = attenuation(rings, level.scale, xp=xp) if options.fit_scale else frozen.attenuation
     gains = ml_weights(rings, level.scale * ratio, len(shape), xp=xp)
@@ -175,7 +169,7 @@ def _result(
     d = inverse(last.curvature, xp=xp)
     covariance = xp.matmul(xp.matmul(d, j), xp.matrix_transpose(d))
     smaller = min(math.prod(frozen.field.shape), pixels)
-    flags = {**flags, Status.TOO_FEW_VALID: too_few(used, 3 * fitted, norms, xp=xp)}
+    flags = {**flags, Status.TOO_FEW_VALID: too_few(used, 3 * fitted, norms)}
     return finish(
         offset + last.step,
         # with the exact derivative an error of second order is left

@@ -115,7 +115,7 @@ def apply(op: str, *args: Node) -> Node:
     dtype = args[-1].dtype
     if dtype.kind not in _KINDS.get(op, dtype.kind):
         msg = f"no kernel does `{op}` of {dtype}"
-        raise NotImplementedError(msg)
+        raise TypeError(msg)
     if dtype.kind == "c":
         return _complex(op, args, dtype)
     out = _BOOL if op in _TELLS else dtype
@@ -148,7 +148,7 @@ def _complex(op: str, args: tuple[Node, ...], dtype: np.dtype) -> Node:
         found = tuple(apply(op, *(p[k] for p in parts)) for k in (0, 1))
     else:
         msg = f"no kernel does `{op}` of complex numbers"
-        raise NotImplementedError(msg)
+        raise TypeError(msg)
     return Node("pair", found, dtype)
 
 
