@@ -66,8 +66,11 @@ def align_stack(
         align = functools.partial(align_stack, fill=fill, boundary=boundary, chunk=chunk)
         return align_blocks(align, frames, registration)
     stack, wrap = _registered(frames, registration, boundary, chunk)
-    parts = [_aligned(stack, block, registration, fill, wrap=wrap, xp=stack.xp)[: block.size, ...] for block in stack]
-    return stack.xp.concat(parts, axis=0)
+
+    def aligned(block: Block) -> Array:
+        return _aligned(stack, block, registration, fill, wrap=wrap, xp=stack.xp)[: block.size, ...]
+
+    return stack.xp.concat(list(stack.done(aligned, stack)), axis=0)
 
 
 def coadd(
@@ -175,7 +178,8 @@ def sums(stack: Frames, registration: Registration, weights: Array | None, *, wr
     shape = tuple(stack.source.shape[1:])
     acc = accumulator_dtype(registration.shift, xp=xp)
     total = Sums(*(xp.zeros(shape, dtype=acc, device=device_of(registration.shift)) for _ in range(4)))
-    for block in stack:
+
+    def summed(block: Block) -> Sums:
         x, w = _weighted(stack, block, registration, weights, wrap=wrap, xp=xp)
         # copies that fill the last block count for nothing
         fresh = xp.astype(xp.arange(stack.chunk, device=device_of(x), dtype=xp.int64) < block.size, acc)
@@ -183,7 +187,10 @@ def sums(stack: Frames, registration: Registration, weights: Array | None, *, wr
         here = xp.sum(w, axis=0)
         centre = xp.sum(w * x, axis=0) / xp.where(here > 0, here, xp.ones_like(here))
         scatter = xp.sum(w * (x - centre) ** 2, axis=0)
-        total = merged(total, Sums(centre, here, scatter, xp.sum(xp.astype(w > 0, acc), axis=0)), xp=xp)
+        return Sums(centre, here, scatter, xp.sum(xp.astype(w > 0, acc), axis=0))
+
+    for part in stack.done(summed, stack):
+        total = merged(total, part, xp=xp)
     return total
 
 

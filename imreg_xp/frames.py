@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextvars
+import functools
 import math
 import mmap
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import scipy.fft
 
 from ._array import Array, Namespace, array_namespace, as_array, device_of, is_kind, known_finite
 from ._memory import pixels_per_chunk
@@ -20,6 +25,10 @@ __all__ = ["Block", "Frames", "open_frames"]
 # each axis, and for small ones tables of noise and rings.
 _IMAGES = 16
 _MORE = 8  # pixels along each axis
+_AHEAD = 2  # blocks read for each worker
+
+_Work = TypeVar("_Work")
+_Done = TypeVar("_Done")
 
 
 class Block(NamedTuple):
@@ -59,6 +68,19 @@ class Frames:
             finite = known_finite(part, xp=self.xp) if uploaded else None
             yield Block(self._on_device(part), start, stop, finite)
 
+    def done(self, work: Callable[[_Work], _Done], parts: Iterable[_Work]) -> Iterator[_Done]:
+        """Give what `work` makes of each part (a block, say), in order.
+
+        Parts are read here, one after the other. On the host they are worked on in as many threads as `scipy.fft` has
+        workers, each with one of its own: that is faster than all workers on one part after the other.
+        """
+        if self.device != "cpu":
+            yield from map(work, parts)
+            return
+        workers = scipy.fft.get_workers() if self.count > self.chunk else 1
+        with _blas().limit(limits=1, user_api="blas"):
+            yield from map(work, parts) if workers == 1 else _in_threads(workers, work, parts)
+
     def spans(self, count: int) -> Iterator[tuple[int, int]]:
         """Go through `count` frames a chunk at a time."""
         for start in range(0, count, self.chunk):
@@ -89,6 +111,30 @@ class Frames:
         if getattr(x, "ndim", 0) == len(self.source.shape) and x.shape[0] == self.source.shape[0]:
             return self.rows(x, block.start, block.stop)
         return x
+
+
+@functools.cache
+def _blas() -> Any:
+    """Return what sets the threads of NumPy's BLAS: those wait for work at full speed, and take a core from others."""
+    from threadpoolctl import ThreadpoolController  # noqa: PLC0415  (needed here alone)
+
+    return ThreadpoolController()
+
+
+def _in_threads(workers: int, work: Callable[[_Work], _Done], parts: Iterable[_Work]) -> Iterator[_Done]:
+    waiting: deque[Future[_Done]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for part in parts:
+                # what NumPy does about errors of arithmetic is a matter of the context
+                waiting.append(pool.submit(contextvars.copy_context().run, work, part))
+                if len(waiting) > _AHEAD * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for one in waiting:
+                one.cancel()
 
 
 def _forget(source: np.memmap) -> None:

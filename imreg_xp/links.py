@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -25,11 +26,11 @@ def on_neighbours(
     """
     count = stack.count
     parts = []
-    for lag in range(1, min(window, count - 1) + 1):
-        for start, stop in stack.spans(count - lag):
-            found = _pairs(stack, (start, stop), (start + lag, stop + lag), options)
-            parts.append(_on_host(found, np.arange(start, stop), lag))
-            advance(stop - start)
+    lags = range(1, min(window, count - 1) + 1)
+    blocks = (_blocks(stack, rows, lag) for lag in lags for rows in stack.spans(count - lag))
+    for (first, second), found in stack.done(functools.partial(_registered, stack, options), blocks):
+        parts.append(_on_host(found, np.arange(first.start, first.stop), second.start - first.start))
+        advance(first.size)
     dtype, device_like = found.shift.dtype, found.shift
     links, members = _bridged(stack, Links.joined(parts), options)
     whole = adjusted(links, members, count, chain=chain)
@@ -38,14 +39,23 @@ def on_neighbours(
     return Registration._make(stack.xp.asarray(x, dtype=d, device=device_of(device_like)) for x, d in fields)
 
 
-def _pairs(stack: Frames, first: tuple[int, int], second: tuple[int, int], options: dict[str, Any]) -> Registration:
-    """Register some rows of the stack on others; what holds for a frame does so on either side."""
-    a, b = (Block(stack.rows(stack.source, *rows), *rows) for rows in (first, second))
+def _blocks(stack: Frames, rows: tuple[int, int], lag: int) -> tuple[Block, Block]:
+    """Read some rows of the stack, and those `lag` further on."""
+    start, stop = rows
+    first, second = (Block(stack.rows(stack.source, *ends), *ends) for ends in (rows, (start + lag, stop + lag)))
+    return first, second
+
+
+def _registered(
+    stack: Frames, options: dict[str, Any], pair: tuple[Block, Block]
+) -> tuple[tuple[Block, Block], Registration]:
+    """Register a block on another; what holds for a frame does so on either side."""
+    a, b = pair
     given = {k: x for k, x in options.items() if not k.startswith("moving")}
     for name in ("err", "valid"):
         value = options[f"moving_{name}"]
         given[f"reference_{name}"], given[f"moving_{name}"] = (stack.per_frame(value, block) for block in (a, b))
-    return register(a.images, b.images, ndim=a.images.ndim - 1, **given)
+    return pair, register(a.images, b.images, ndim=a.images.ndim - 1, **given)
 
 
 def _on_host(found: Registration, first: np.ndarray, lag: int) -> Links:
@@ -66,7 +76,8 @@ def _bridged(stack: Frames, links: Links, options: dict[str, Any]) -> tuple[Link
     members = whole[0]
     for frames in (f for f in parts if f[0] > members[0]):
         first, second = int(np.max(members[members < frames[0]])), int(frames[0])
-        bridge = _on_host(_pairs(stack, (first, first + 1), (second, second + 1), options), np.array([first]), 0)
+        found = _registered(stack, options, _blocks(stack, (first, first + 1), second - first))[1]
+        bridge = _on_host(found, np.array([first]), 0)
         bridge = bridge._replace(second=np.array([second]))
         links = Links.joined([links, bridge])
         if bridge.good[0]:

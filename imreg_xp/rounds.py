@@ -13,6 +13,7 @@ from ._array import Array, Namespace, array_namespace, device_of, is_array, is_t
 from ._bounds import at_least
 from ._engine import solve, transformed
 from ._engine.result import Registration, Status
+from ._engine.transformed import Transformed
 from ._inputs import Seen, unflatten
 from .coadds import mean_of_others, sums
 from .frames import Block, Frames
@@ -33,18 +34,23 @@ def on_image(
 ) -> Registration:
     """Register all frames on one image, or on those that a function gives for a block of frames."""
     ndim = len(stack.source.shape) - 1
-    parts, transform = [], None
+    parts: list[list[Array]] = []
+    transforms: list[Transformed] = []
     seen = None if callable(reference) else _Look(reference, stack, options, xp=stack.xp)
-    for block in stack:
+
+    def registered(block: Block) -> Registration:
         here = {k: stack.per_frame(x, block) if k.startswith("moving") else x for k, x in options.items()}
         image = reference(block) if callable(reference) else reference
         xp = array_namespace(reference=image, moving=block.images, optional=arrays_in(here))
         sides, chosen, lead = checked(image, block.images, here, ndim=ndim, seen=seen(block) if seen else None, xp=xp)
-        if seen and transform is None and chosen.wrap and all(s.valid is None for s in sides):
-            transform = transformed(sides[0], chosen, xp=xp)
-        found = unflatten(solve(*sides, chosen, known=transform, xp=xp), lead, xp=xp)
-        parts.append([field[: block.size, ...] for field in found])
-        advance(block.size)
+        if seen and not transforms and chosen.wrap and all(s.valid is None for s in sides):
+            transforms.append(transformed(sides[0], chosen, xp=xp))
+        return unflatten(solve(*sides, chosen, known=transforms[0] if transforms else None, xp=xp), lead, xp=xp)
+
+    for start, found in zip(range(0, stack.count, stack.chunk), stack.done(registered, stack), strict=True):
+        size = min(stack.chunk, stack.count - start)
+        parts.append([field[:size, ...] for field in found])
+        advance(size)
     fields = zip(*parts, strict=True)
     return Registration(*(stack.xp.concat(list(x), axis=0) if len(x) > 1 else x[0] for x in fields))
 

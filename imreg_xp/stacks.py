@@ -40,7 +40,8 @@ def register_stack(
 ) -> Registration:
     r"""Register each frame of a stack, on an image or on each other.
 
-    Frames are read and registered `chunk` at a time: the memory needed does not grow with their number.
+    Frames are read and registered `chunk` at a time: the memory needed does not grow with their number. Of NumPy arrays
+    as many chunks are worked on at a time as `scipy.fft.set_workers` says, 1 by default.
 
     Parameters
     ----------
