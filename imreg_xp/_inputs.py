@@ -26,7 +26,7 @@ from ._batch import as_batch, broadcast_batch
 from ._bounds import at_least
 from ._engine.problem import Options, Side, over_image
 from ._engine.result import Registration, SimilarityRegistration
-from ._providers import image_means
+from ._sums import image_means
 
 __all__ = ["Seen", "choose", "image_pair", "one_image", "scalar_or_array", "shift_limits", "unflatten"]
 
@@ -52,11 +52,12 @@ def image_pair(
     xp: Namespace,
     error_names: tuple[str, str] | None = None,
     seen: Seen | None = None,
+    look: bool = True,
 ) -> tuple[tuple[Side, Side], tuple[int, ...]]:
     """Check two images with their errors and masks; return them with a flat batch, and the batch shape.
 
-    Periodic images without masks are worth waiting for an accelerator to say whether all pixels are finite, if nobody
-    has `seen` that yet: the estimator that weighs every pixel takes far longer.
+    Images without masks are worth waiting for an accelerator to say whether all pixels are finite, if nobody has `seen`
+    that yet: estimators that weigh every pixel take far longer. With no need for that, do not `look`.
     """
     if not (ndim in (1, 2, 3) and isinstance(ndim, Integral)):
         msg = f"`ndim` must be 1, 2 or 3, got {ndim!r}"
@@ -77,8 +78,7 @@ def image_pair(
     floats = as_images(xp=xp, **dict(zip(names, images, strict=True)))
     if seen is None:
         plain = all(ok is None for ok in valid) and all(_is_uniform(err) for err in errs)
-        look = same_shape and plain
-        seen = _looked_at(images, floats, ndim, xp=xp) if look else Seen(known_finite(*images, xp=xp))
+        seen = _looked_at(images, floats, ndim, xp=xp) if look and plain else Seen(known_finite(*images, xp=xp))
     first, second = (
         one_image(image, err, ok, lead, ndim, names=(name, label, f"{name}_valid"), finite=seen.finite, xp=xp)
         for image, err, ok, name, label in zip(floats, errs, valid, names, labels, strict=True)

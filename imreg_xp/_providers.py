@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ._array import Array, Namespace, overwriting_fft
-from ._kernels import Total, compiles, elementwise, per_item
+from ._array import Array, Namespace, device_of, overwriting_fft
+from ._kernels import Rows, Total, compiles, elementwise, per_item
 from ._static import table
+from ._sums import inner
 
 __all__ = [
     "as_reals",
     "cross_powers",
-    "image_means",
     "in_library",
     "in_range",
-    "inner",
     "inverse_transform",
-    "largest",
     "maps_in_single",
-    "matmul",
     "normalised",
     "phases",
     "power",
@@ -30,14 +28,12 @@ __all__ = [
     "squares",
     "transform_less_mean",
     "with_items",
+    "zero_padded",
 ]
 
-_FEW = 3  # columns of a matrix
-_ROW = 64  # elements
 _LARGE = 2**16  # elements that make a difference
 _BEYOND_CACHE = 2**18  # elements of one image that do not stay in the cache of a core
 _LEAST, _MOST = 1e-24, 1e30  # of the power of a mode, and of all modes: products are well within range
-_SMALL = 4096  # values of a map that one thread block of a GPU goes through at once
 
 
 def transform_less_mean(x: Array, mean: Array | None, *, conjugate: bool, xp: Namespace) -> Array:
@@ -96,7 +92,7 @@ def normalised(x: Array, mean: Array, factor: Array, acc: Any, *, xp: Namespace)
 @elementwise
 def _normalised(x: Array, mean: Array, factor: Array, *, xp: Namespace) -> tuple[Array, Total]:  # noqa: ARG001
     x = (x - mean) * factor
-    return x, Total(x * x)
+    return x, Total(x, x)
 
 
 def cross_powers(m: Array, r: Array, *, xp: Namespace) -> tuple[Array, Array | None]:
@@ -128,18 +124,6 @@ def inverse_transform(spectrum: Array, shape: Sequence[int], *, keep: bool, xp: 
     half = spectrum.copy() if keep else spectrum
     half = xp.fft.ifftn(half, axes=axes[:-1], norm="forward", overwrite_x=True)
     return xp.fft.irfft(half, shape[-1], axis=-1, norm="forward")
-
-
-def matmul(a: Array, b: Array, *, xp: Namespace) -> Array:
-    """Return a b for large real matrices (batch, n, m) and few columns (batch or 1, m, k).
-
-    On the host a product with three columns takes longer than three with a vector.
-    """
-    if b.shape[-1] > _FEW or not (isinstance(a, np.ndarray) and a.dtype.kind == "f"):
-        return xp.matmul(a, b)
-    if a.shape[-2] * a.shape[-1] < _LARGE:
-        return xp.matmul(a, b)
-    return xp.concat([xp.matmul(a, b[..., k : k + 1]) for k in range(b.shape[-1])], axis=-1)
 
 
 def product(a: Array, b: Array) -> Array:
@@ -220,65 +204,39 @@ def with_items(x: np.ndarray, items: list[int], values: np.ndarray) -> np.ndarra
     return x
 
 
-def image_means(x: Array, ndim: int, *, xp: Namespace) -> Array:
-    """Return the means over the last axes, (batch...). The host sums short rows of large images by a product.
-
-    That takes half the time. Long rows would lose digits: products add one after the other.
-    """
-    pixels = math.prod(x.shape[x.ndim - ndim :])
-    suits = isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.flags.c_contiguous
-    if suits and pixels >= _LARGE and pixels % _ROW == 0:
-        sums = np.matmul(x.reshape(-1, _ROW), np.ones(_ROW, x.dtype))
-        rows = sums.reshape(*x.shape[: x.ndim - ndim], -1)
-        return np.asarray(np.mean(rows, axis=-1, dtype=np.float64) / _ROW).astype(x.dtype)
-    return xp.mean(x, axis=tuple(range(x.ndim - ndim, x.ndim)))
-
-
-def inner(a: Array, b: Array, acc: Any, *, xp: Namespace) -> Array:
-    """Return sum_x a b, (batch,): row sums in the dtype of the images, their sum in `acc`.
-
-    On the host it is one product per image where that is precise enough.
-    """
-    if isinstance(a, np.ndarray) and a.dtype == b.dtype == acc and a.shape == b.shape:
-        batch = a.shape[0]
-        return np.matmul(a.reshape(batch, 1, -1), b.reshape(batch, -1, 1))[:, 0, 0]
-    if compiles(xp=xp):
-        return xp.astype(_product_sums(a, b, xp=xp), acc, copy=False)
-    rows = xp.matmul(a[..., None, :], b[..., :, None])[..., 0, 0]
-    return xp.sum(rows, axis=tuple(range(1, rows.ndim)), dtype=acc) if rows.ndim > 1 else xp.astype(rows, acc)
-
-
-@elementwise
-def _product_sums(a: Array, b: Array, *, xp: Namespace) -> Total:  # noqa: ARG001
-    return Total(a * b)
-
-
-def largest(maps: Array, *, xp: Namespace) -> Array:
-    """Return where in each map (batch, ...) its largest element is, counted through the map, (batch,).
-
-    Row maxima first, then the row: a batched argmax over whole maps is one thread block per map on a GPU. The host goes
-    through a map at once, and so does a thread block through a small one.
-    """
-    batch, width = maps.shape[0], maps.shape[-1]
-    rows = xp.reshape(maps, (batch, -1, width))
-    if isinstance(maps, np.ndarray) or rows.shape[1] * width <= _SMALL:
-        return xp.argmax(xp.reshape(maps, (batch, -1)), axis=-1)
-    best = xp.argmax(xp.max(rows, axis=-1), axis=-1)
-    first = table(_starts, batch, rows.shape[1], dtype=best.dtype, like=best, xp=xp)
-    row = xp.take(xp.reshape(rows, (-1, width)), first + best, axis=0)
-    return _counted(best, xp.argmax(row, axis=-1), width=width, xp=xp)
-
-
-@per_item
-def _counted(row: Array, column: Array, *, width: int, xp: Namespace) -> Array:  # noqa: ARG001
-    return row * width + column
-
-
-def _starts(batch: int, rows: int) -> np.ndarray:
-    return np.arange(batch) * rows
-
-
 def in_library(function: Any, *, xp: Namespace) -> Any:
     """Return the function of the library that does what one of NumPy or Python does, any other as it is."""
     names = {np.sum: "sum", sum: "sum", np.max: "max", max: "max", np.min: "min", min: "min", np.mean: "mean"}
     return getattr(xp, names[function]) if function in names else function
+
+
+def zero_padded(x: Array, grid: Sequence[int], *, xp: Namespace) -> Array:
+    """Return an array with zeros (False) after the end of its last axes, as many as `grid` has; none is cut.
+
+    Where kernels are compiled it is one pass over images (batch, n, m), of whatever strides, else one for each axis.
+    """
+    shape = tuple(x.shape[x.ndim - len(grid) :])
+    grid = tuple(map(max, shape, grid))
+    one_pass = compiles(xp=xp) and (x.ndim, len(grid)) == (3, 2)
+    if grid != shape and one_pass and not xp.isdtype(x.dtype, "complex floating"):
+        index = table(_places, shape, grid, dtype=xp.int64, like=x, large=True, xp=xp)
+        found: Array = _gathered(Rows.of(xp.reshape(x, (x.shape[0], -1)), axes=2, xp=xp), index, xp=xp)
+        return found
+    for axis, (n, wanted) in enumerate(zip(shape, grid, strict=True), x.ndim - len(grid)):
+        if n < wanted:
+            missing = (*x.shape[:axis], wanted - n, *x.shape[axis + 1 :])
+            x = xp.concat([x, xp.zeros(missing, dtype=x.dtype, device=device_of(x))], axis=axis)
+    return x
+
+
+def _places(shape: tuple[int, ...], grid: tuple[int, ...]) -> np.ndarray:
+    """(1, *grid): where in an image of `shape` each element of a grid is, -1 where it is not in it."""
+    inside = np.arange(math.prod(shape)).reshape(shape)
+    ends = [(0, n - k) for n, k in zip(grid, shape, strict=True)]
+    return np.pad(inside, ends, constant_values=-1)[None]
+
+
+@functools.partial(per_item, lead=3)
+def _gathered(rows: Rows, index: Array, *, xp: Namespace) -> Array:
+    found = rows.at(xp.where(index >= 0, index, 0), xp=xp)
+    return xp.where(index >= 0, found, xp.zeros_like(found))

@@ -10,7 +10,9 @@ import numpy as np
 
 from ._array import Array, Namespace, device_of, may_be_kept
 
-__all__ = ["numbers", "table"]
+__all__ = ["Keep", "keeping", "numbers", "table"]
+
+Keep = Callable[[Hashable, Callable[[], Any]], Any]
 
 
 class _Place:
@@ -62,6 +64,20 @@ def table(
     if not may_be_kept(like):
         return _made(make, args, dtype, place, xp=xp)
     return (_large if large else _small)(make, args, dtype, place, xp=xp)
+
+
+def keeping(made: dict[Any, Any] | None, *variant: Hashable) -> Keep:
+    """Return what makes things of some variant at most once, and keeps them with their names; None keeps nothing."""
+
+    def keep(name: Hashable, make: Callable[[], Any]) -> Any:
+        if made is None:
+            return make()
+        key = (*variant, name)
+        if key not in made:
+            made[key] = make()
+        return made[key]
+
+    return keep
 
 
 def numbers(values: Iterable[float], *, dtype: Any, like: Array, xp: Namespace) -> Array:

@@ -121,8 +121,8 @@ def register(
     that depends on the sub-pixel phase and that no noise term covers, many errors where there is little noise. With
     `moving_err` alone all modes weigh the same, and it is 0.01 to 0.025.
 
-    Nothing waits for an accelerator, with one exception: periodic images of floating dtype without masks are looked at
-    once, as NaN pixels need the general estimator, which takes far longer.
+    Nothing waits for an accelerator, with one exception: images of floating dtype without masks or error maps are
+    looked at once, as those with NaN take far longer.
 
     References
     ----------

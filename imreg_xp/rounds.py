@@ -11,9 +11,8 @@ import numpy as np
 
 from ._array import Array, Namespace, array_namespace, device_of, is_array, is_traced, is_traced_or_remote, to_host
 from ._bounds import at_least
-from ._engine import solve, transformed
+from ._engine import solve
 from ._engine.result import Registration, Status
-from ._engine.transformed import Transformed
 from ._inputs import Seen, unflatten
 from .coadds import mean_of_others, sums
 from .frames import Block, Frames
@@ -35,7 +34,7 @@ def on_image(
     """Register all frames on one image, or on those that a function gives for a block of frames."""
     ndim = len(stack.source.shape) - 1
     parts: list[list[Array]] = []
-    transforms: list[Transformed] = []
+    kept: dict[Any, Any] | None = None if callable(reference) else {}
     seen = None if callable(reference) else _Look(reference, stack, options, xp=stack.xp)
 
     def registered(block: Block) -> Registration:
@@ -43,9 +42,7 @@ def on_image(
         image = reference(block) if callable(reference) else reference
         xp = array_namespace(reference=image, moving=block.images, optional=arrays_in(here))
         sides, chosen, lead = checked(image, block.images, here, ndim=ndim, seen=seen(block) if seen else None, xp=xp)
-        if seen and not transforms and chosen.wrap and all(s.valid is None for s in sides):
-            transforms.append(transformed(sides[0], chosen, xp=xp))
-        return unflatten(solve(*sides, chosen, known=transforms[0] if transforms else None, xp=xp), lead, xp=xp)
+        return unflatten(solve(*sides, chosen, kept=kept, xp=xp), lead, xp=xp)
 
     for start, found in zip(range(0, stack.count, stack.chunk), stack.done(registered, stack), strict=True):
         size = min(stack.chunk, stack.count - start)
@@ -69,7 +66,7 @@ class _Look:
         masks = [options[f"{side}_valid"] for side in ("reference", "moving")]
         maps = [err for side in ("reference", "moving") if getattr(err := options[f"{side}_err"], "ndim", 0)]
         # with masks all go to the general estimator
-        if options["boundary"] != "wrap" or maps or any(mask is not None for mask in masks):
+        if maps or any(mask is not None for mask in masks):
             return
         if not is_traced_or_remote(reference) or is_traced(reference):
             return

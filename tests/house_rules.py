@@ -40,8 +40,9 @@ ROOMS = (
     Room("bounds", 0, ("_bounds",), also=("border",)),
     Room("tables", 0, ("_static",), also=("border",)),
     # what becomes one kernel where kernels are compiled
-    Room("kernels", 0, ("_kernels",), also=("border",)),
-    Room("providers", 0, ("_providers",), also=("border", "tables", "kernels")),
+    Room("kernels", 0, ("_kernels",), also=("border", "tables")),
+    Room("sums", 0, ("_sums",), also=("border", "tables", "kernels")),
+    Room("providers", 0, ("_providers",), also=("border", "tables", "kernels", "sums")),
     Room("fft lengths", 0, ("_fft_length",)),
     Room("batches", 0, ("_batch",), also=("border",)),
     Room("memory", 0, ("_memory",), also=("border",)),
@@ -97,7 +98,8 @@ HOST_CONSTANTS = {
     f"{PACKAGE}._engine.result": "a static table of limits",
     f"{PACKAGE}._engine.taylor": "static tables of differences",
     f"{PACKAGE}._engine.series": "static tables of powers",
-    f"{PACKAGE}._engine.spectrum": "static tables of the rings of a spectrum, from its shape",
+    f"{PACKAGE}._engine.extend": "a taper of a given length",
+    f"{PACKAGE}._engine.rings": "static tables of the rings of a spectrum, from its shape",
 }
 
 CREATION = {"arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros", "fft.fftfreq", "fft.rfftfreq"}

@@ -263,7 +263,7 @@ PLANTED = [
             "xp.from_dlpack(x)",
         )
     ),
-    ("no_host_reads", "_engine.spectrum", "def f(x):\n    return np.asarray(x)"),
+    ("no_host_reads", "_engine.rings", "def f(x):\n    return np.asarray(x)"),
     # writes
     *(
         ("no_writes", module, f"def f(x, y, *, xp):\n    {write}")
@@ -343,7 +343,7 @@ def test_sizes_at_the_limit_pass():
     [
         ("registration", "def f(x):\n    x[0] = float(x[1])"),
         ("FITS_tools.planted", "import astropy\nimport numpy as np\nfrom .._array import to_host"),
-        ("_engine.spectrum", "import numpy as np\n\ndef f(n):\n    return np.arange(n).tolist()"),
+        ("_engine.rings", "import numpy as np\n\ndef f(n):\n    return np.arange(n).tolist()"),
         ("fft_tools._dft", "from . import shift\nfrom .shift import f"),
         ("_array", "import array_api_compat\nimport cupy\nname = 'torch'"),
     ],

@@ -9,17 +9,15 @@ from imreg_xp._array import accumulator_dtype, array_namespace
 from imreg_xp._engine._linalg import trace
 from imreg_xp._providers import (
     as_reals,
-    image_means,
-    inner,
     inverse_transform,
-    largest,
     maps_in_single,
-    matmul,
     phases,
     product,
     transform_less_mean,
     with_items,
+    zero_padded,
 )
+from imreg_xp._sums import image_means, inner, largest, matmul, range_sums
 
 
 @pytest.mark.parametrize("conjugate", [False, True])
@@ -206,3 +204,34 @@ def test_traces(backend, rng, size):
     matrices = rng.normal(size=(4, size, size))
     found = backend.to_numpy(trace(backend.asarray(matrices)))
     np.testing.assert_allclose(found, np.trace(matrices, axis1=1, axis2=2), rtol=1e-5, atol=1e-6)
+
+
+def some_ranges(*numbers):
+    """Return where ranges begin and end, one of them empty."""
+    return np.array(numbers), np.array([n + 3 * k for k, n in enumerate(numbers)])
+
+
+@pytest.mark.parametrize("shape", [(2, 9), (2, 9, 11), (2, 9, 10, 11)])
+def test_sums_over_ranges(backend, rng, shape):
+    x = rng.normal(size=shape)
+    here = backend.asarray(x)
+    for axis in range(1, len(shape)):
+        found = range_sums(here, axis, some_ranges, (4, 1, 0), xp=array_namespace(a=here))
+        parts = [np.take(x, range(a, b), axis=axis) for a, b in zip(*some_ranges(4, 1, 0), strict=True)]
+        want = np.stack([np.sum(part, axis=axis) for part in parts], axis=axis)
+        np.testing.assert_allclose(backend.to_numpy(found), want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("grid", [(9,), (6, 7), (5, 9), (8, 9), (4, 6, 6)])
+@pytest.mark.parametrize("kind", ["float", "complex", "bool"])
+def test_zeros_at_the_end(backend, rng, grid, kind):
+    shape = [5, 7][: len(grid)] if len(grid) < 3 else [4, 5, 3]
+    x = rng.normal(size=(2, *shape))
+    x = {"float": x, "complex": x + 1j * x[::-1], "bool": x > 0}[kind]
+    here = backend.asarray(x)
+    turned = array_namespace(a=here).permute_dims(here, (0, *range(len(grid), 0, -1)))
+    for image, plain in ((here, x), (turned, np.transpose(x, (0, *range(len(grid), 0, -1))))):
+        found = zero_padded(image, grid, xp=array_namespace(a=here))
+        ends = [(0, max(n - k, 0)) for k, n in zip(plain.shape[1:], grid, strict=True)]
+        np.testing.assert_allclose(backend.to_numpy(found), np.pad(plain, [(0, 0), *ends]), rtol=1e-6)
+        assert found.dtype == here.dtype

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from imreg_xp._array import array_namespace
+from imreg_xp._engine.extend import BORDER, footprint, make_field
+from imreg_xp._engine.frozen import Level
+from imreg_xp._engine.noise import products_of
 from imreg_xp._engine.periodic_errors import _scattered
-from imreg_xp._engine.score import after_step, without
+from imreg_xp._engine.problem import Options
+from imreg_xp._engine.score import _slope_matrices, _slope_sums, _with_model, cleaned
+from imreg_xp._engine.weights import _in_pieces, _windowed
 from imreg_xp.fft_tools._dft import fourier_translate, shift_waves
 
 
@@ -16,26 +23,125 @@ def on(backend, *arrays):
     return here, array_namespace(a=here[0])
 
 
-@pytest.mark.parametrize("shape", [(12,), (6, 7), (4, 5, 6)])
-@pytest.mark.parametrize("count", [0, 1, 2])
-def test_shares_of_other_maps_are_taken_off(backend, shape, count, rng):
-    maps, nuisance = rng.normal(size=(3, 2, *shape)), rng.normal(size=(count, 2, *shape))
-    shares = rng.normal(size=(3, 2, count))
-    (maps_, nuisance_, shares_), xp = on(backend, maps, nuisance, shares)
-    parts = [[x[k, ...] for k in range(x.shape[0])] for x in (maps_, nuisance_, shares_)]
-    found = without(*parts, xp=xp)
-    want = maps - np.einsum("ibk,kb...->ib...", shares, nuisance)
-    for got, w in zip(found, want, strict=True):
-        np.testing.assert_allclose(backend.to_numpy(got), w, rtol=1e-4, atol=1e-5)
+SHAPES = [(12,), (6, 7), (4, 5, 6)]
 
 
-def test_what_a_step_does_to_residuals(backend, rng):
-    residual, spectra = (rng.normal(size=(*n, 2, 6, 4)) + 1j * rng.normal(size=(*n, 2, 6, 4)) for n in ((), (2,)))
-    scale, step = rng.normal(size=2), rng.normal(size=(2, 2))
-    (r, s, a, d), xp = on(backend, residual, spectra, scale, step)
-    found = after_step(r, [s[0, ...], s[1, ...]], a, d, xp=xp)
-    want = residual + np.einsum("b,bk,kb...->b...", scale, step, spectra)
-    np.testing.assert_allclose(backend.to_numpy(found), want, rtol=1e-4, atol=1e-5)
+def close(backend, got, want):
+    np.testing.assert_allclose(backend.to_numpy(got), want, rtol=1e-4, atol=1e-4)
+
+
+def options(*, fit_scale=True, fit_background=True):
+    return Options(False, fit_scale, fit_background, True, (9.0,), 0.3)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("fitted", [(False, False), (False, True), (True, False), (True, True)])
+def test_shares_of_gain_and_background_are_taken_off(backend, shape, fitted, rng):
+    weight, value, slopes = (rng.normal(size=(*n, 2, *shape)) for n in ((), (), (3,)))
+    shares = rng.normal(size=(3, 2, sum(fitted)))
+    (w, v, q, a), xp = on(backend, weight, value, slopes, shares)
+    parts = ([x[k, ...] for k in range(3)] for x in (q, a))
+    found = cleaned(w, v, *parts, options(fit_scale=fitted[0], fit_background=fitted[1]), xp=xp)
+    nuisance = [x for x, is_fitted in zip((value, np.ones_like(value)), fitted, strict=True) if is_fitted]
+    for k, got in enumerate(found):
+        share = sum(shares[k, :, j].reshape(2, *(1,) * len(shape)) * x for j, x in enumerate(nuisance))
+        close(backend, got, weight * (slopes[k] - share))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_sums_of_the_slopes(backend, shape, rng):
+    weight, value, left, *slopes = rng.normal(size=(5, 3, *shape))
+    here, xp = on(backend, weight, value, left, *slopes)
+    axes = tuple(range(1, 1 + len(shape)))
+    one, two = slopes
+    want = [one * left, two * left]
+    want += [weight * one * x for x in (value, 1, one, two)] + [weight * two * x for x in (value, 1, two)]
+    found = _slope_sums(*here, xp=xp)
+    assert len(found) == len(want)
+    for got, terms in zip(found, want, strict=True):
+        close(backend, got, np.sum(terms, axis=axes))
+
+
+def test_the_normal_matrix_is_that_of_the_slopes_less_gain_and_background(backend, rng):
+    value, *slopes = rng.normal(size=(3, 2, 40))
+    left, weight = rng.normal(size=(2, 40)), rng.uniform(0.5, 1, size=(2, 40))
+    here, xp = on(backend, weight, value, left, *slopes)
+    one = backend.asarray(np.ones(2))
+    sums = _slope_sums(*here, xp=xp)
+    level = Level(one, one, *(backend.asarray(np.sum(weight * x, axis=1)) for x in (value, value**2, 1, left)))
+    u, shares, normal = _slope_matrices(sums, level, chosen=(0, 1), ndim=2, xp=xp)
+    q = np.stack(slopes, axis=-1)
+    nuisance = np.stack([value, np.ones_like(value)], axis=-1)
+    w = weight[..., None]
+    explained = np.linalg.solve(nuisance.mT @ (w * nuisance), nuisance.mT @ (w * q))
+    rest = q - nuisance @ explained
+    close(backend, u, np.einsum("bxi,bx->bi", q, left))
+    close(backend, normal, rest.mT @ (w * rest))
+    for k, share in enumerate(shares):
+        close(backend, share, explained[..., k])
+
+
+@pytest.mark.parametrize("shape", [(12, 1), (6, 4), (3, 5, 4)])
+@pytest.mark.parametrize("moves", [False, True])
+def test_products_of_spectra(backend, shape, moves, rng):
+    residual, *slopes = rng.normal(size=(3, 2, *shape)) + 1j * rng.normal(size=(3, 2, *shape))
+    step = rng.normal(size=(2, 2))
+    (r, g, h, d), xp = on(backend, residual, *slopes, step)
+    found = products_of(r, [g, h], d if moves else None, xp=xp)
+    if moves:
+        residual = residual + np.einsum("bk,kb...->b...", step, slopes)
+    one, two = slopes
+    close(backend, found.residual, abs(residual) ** 2)
+    for got, want in zip(
+        found.slopes[0] + found.slopes[1], (one * one.conj(), one * two.conj(), two * two.conj()), strict=True
+    ):
+        close(backend, got, np.real(want))
+    for got, slope in zip(found.crosses, slopes, strict=True):
+        close(backend, got, slope.conj() * residual)
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_residuals_and_slopes_times_the_model(backend, filtered, rng):
+    model, rest, *slopes = rng.normal(size=(4, 2, 6, 4)) + 1j * rng.normal(size=(4, 2, 6, 4))
+    gains = rng.uniform(size=(2, 6, 4))
+    (m, r, *q, g), xp = on(backend, model, rest, *slopes, gains)
+    found = _with_model(m, g if filtered else None, r, *q, xp=xp)
+    close(backend, found[0], rest * (model * (gains if filtered else 1)).conj())
+    for got, slope in zip(found[1:], slopes, strict=True):
+        close(backend, got, slope * model.conj())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("factors", [0, 2])
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_filters_are_made_from(backend, shape, factors, count, rng):
+    value, image, weight = rng.normal(size=(3, 2, *shape))
+    scale, background = rng.normal(size=(2, 2, *(1,) * len(shape)))
+    ones = [1] * len(shape)
+    window = [rng.uniform(size=(2, *ones[:k], n, *ones[k + 1 :])) for k, n in enumerate(shape)][:factors]
+    (s, b, *maps), xp = on(backend, scale, background, value, image, weight, *window)
+    found = _windowed(s, b, *(piece for a in maps for piece in _in_pieces(a, count)), count=count, xp=xp)
+    taper = math.prod(window)
+    for got, whole in zip(found, (value, weight * (image - scale * value - background)), strict=True):
+        close(backend, got, sum(np.split(taper * whole, count, axis=1)))
+
+
+@pytest.mark.parametrize("weight", ["number", "map"])
+@pytest.mark.parametrize("shape", [(30,), (30, 26)])
+def test_the_footprint_is_what_both_images_hold_within_the_border(backend, shape, weight, rng):
+    image = rng.normal(size=(2, *shape))
+    weights = np.full((1,) * (1 + len(shape)), 0.7) if weight == "number" else rng.uniform(1, 2, size=(2, *shape))
+    offset = np.array([[3.2, -5.4], [-2.6, 1.1]])[:, : len(shape)]
+    (x, w, d), xp = on(backend, image, weights, offset)
+    field = make_field(x, None, shape, wrap=False, xp=xp)
+    found = backend.to_numpy(footprint(w, field, d, shape, xp=xp))
+    i = np.indices(shape)
+    for k in range(2):
+        place = i - np.rint(offset[k]).reshape(-1, *(1,) * len(shape))
+        ends = np.array(shape).reshape(-1, *(1,) * len(shape))
+        inside = np.all((place >= BORDER) & (place <= ends - 1 - BORDER), axis=0)
+        assert 0 < np.sum(inside) < inside.size
+        np.testing.assert_allclose(found[k], np.where(inside, weights[k % len(weights)], 0), rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(12,), (6, 8), (4, 5, 6)])

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from .._array import Array, Namespace, constant
 from . import periodic, weighted
 from .problem import Options, Side, complete_items, items_of, over_image
 from .result import Registration
-from .transformed import Transformed, transformed
 
-__all__ = ["solve", "transformed"]
+__all__ = ["solve"]
 
 
 def solve(
-    reference: Side, moving: Side, options: Options, *, known: Transformed | None = None, xp: Namespace
+    reference: Side, moving: Side, options: Options, *, kept: dict[Any, Any] | None = None, xp: Namespace
 ) -> Registration:
-    """Register `moving` on `reference`, both (batch, ...); `known` is what `transformed` gives for the reference.
+    """Register `moving` on `reference`, both (batch, ...).
+
+    `kept` holds what is made of the reference, for the other frames that are registered on it.
 
     Periodic images with uniform noise take the fast estimator item by item, the others the general one. Where only the
     pixel values can tell (is one of them NaN?), it looks, item by item; on an accelerator, which would have to wait for
@@ -25,19 +27,19 @@ def solve(
     sides = (reference, moving)
     masks = [side.valid for side in sides if side.valid is not None]
     if any(side.masked for side in sides) or not (masks or options.wrap):
-        return weighted.solve(*sides, options, xp=xp)
+        return weighted.solve(*sides, options, kept=kept, xp=xp)
 
     def without_masks(reference: Side, moving: Side) -> Registration:
         if options.wrap:
-            return periodic.solve(reference, moving, options, known=known, xp=xp)
-        return weighted.solve(reference, moving, options, xp=xp)
+            return periodic.solve(reference, moving, options, kept=kept, xp=xp)
+        return weighted.solve(reference, moving, options, kept=kept, xp=xp)
 
     if not masks:
         return without_masks(*sides)
     complete = complete_items(masks, max(side.image.shape[0] for side in sides), xp=xp)
     if complete is not None and any(complete):
-        return _apart(sides, complete, without_masks, options, xp=xp)
-    general = weighted.solve(*sides, options, xp=xp)
+        return _apart(sides, complete, without_masks, options, kept, xp=xp)
+    general = weighted.solve(*sides, options, kept=kept, xp=xp)
     if complete is not None or not options.wrap:
         return general
     whole = [xp.all(mask, axis=over_image(mask)) for mask in masks]
@@ -54,6 +56,7 @@ def _apart(
     complete: list[bool],
     without_masks: Callable[[Side, Side], Registration],
     options: Options,
+    kept: dict[Any, Any] | None,
     *,
     xp: Namespace,
 ) -> Registration:
@@ -63,7 +66,7 @@ def _apart(
     parts = [without_masks(reference, moving)]
     if bad:
         reference, moving = (items_of(side, bad, xp=xp) for side in sides)
-        parts.append(weighted.solve(reference, moving, options, xp=xp))
+        parts.append(weighted.solve(reference, moving, options, kept=kept, xp=xp))
     places = [(good + bad).index(k) for k in range(len(complete))]
     index = constant(places, xp.int64, parts[0].shift, xp=xp)
     return Registration(

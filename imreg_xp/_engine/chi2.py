@@ -35,7 +35,7 @@ def chi2_grid(
     shape = moving.image.shape[1:]
     field = make_field(reference.image, reference.valid, shape, wrap=options.wrap, xp=xp)
     w = precision(moving, xp=xp)
-    w = xp.where(footprint(field, offset, shape, xp=xp), w, xp.zeros_like(w))
+    w = footprint(w, field, offset, shape, xp=xp)
     ndim = len(shape)
     at = [offset[:, axis, None] + step for axis, step in enumerate(steps)]
 

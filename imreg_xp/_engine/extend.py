@@ -7,14 +7,20 @@ border, for one FFT per shift and with exact derivatives.
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .._array import Array, Namespace, accumulator_dtype, device_of
+import numpy as np
+
+from .._array import Array, Namespace, device_of
 from .._bounds import bounded
 from .._fft_length import fast_length
+from .._kernels import elementwise, per_item
 from .._providers import inverse_transform
+from .._static import table
 from ..fft_tools._dft import along, fourier_translate, part, rfft
 from ..fft_tools._modes import angular_frequencies
 from .fill import crop, fill_invalid
@@ -26,7 +32,6 @@ __all__ = [
     "extend",
     "footprint",
     "make_field",
-    "padded",
     "roll",
     "sample",
     "single",
@@ -80,16 +85,25 @@ def extend(image: Array, grid: Sequence[int], *, xp: Namespace) -> Array:
         k = axis + 1
         size = image.shape[k]
         p = min(_PAD, (n - size) // 2, size - 1)
-        t = xp.arange(1, p + 1, dtype=accumulator_dtype(image, xp=xp), device=device_of(image))
-        taper = xp.astype(xp.cos(math.pi / 2 * t / (p + 1)) ** 2, image.dtype)
-        taper = xp.reshape(taper, along(n=p, axis=axis, ndim=ndim))
-        first, last = part(image, k, 0, 1), part(image, k, size - 1, size)
-        below = taper * (2 * first - part(image, k, 1, p + 1))
-        above = taper * (2 * last - xp.flip(part(image, k, size - 1 - p, size - 1), axis=k))
+        taper = table(_taper, p, dtype=image.dtype, like=image, xp=xp)
+        taper = xp.reshape(taper, (1, *along(n=p, axis=axis, ndim=ndim)))
+        beyond = xp.flip(part(image, k, size - 1 - p, size - 1), axis=k)
+        above = _reflected(part(image, k, size - 1, size), beyond, taper, xp=xp)
+        beyond = xp.flip(part(image, k, 1, p + 1), axis=k)
+        below = _reflected(part(image, k, 0, 1), beyond, xp.flip(taper, axis=k), xp=xp)
         rest = (*image.shape[:k], n - size - 2 * p, *image.shape[k + 1 :])
         zeros = xp.zeros(rest, dtype=image.dtype, device=device_of(image))
-        image = xp.concat([image, above, zeros, xp.flip(below, axis=k)], axis=k)
+        image = xp.concat([image, above, zeros, below], axis=k)
     return image
+
+
+def _taper(n: int) -> np.ndarray:
+    return np.cos(math.pi / 2 * np.arange(1, n + 1) / (n + 1)) ** 2
+
+
+@elementwise
+def _reflected(edge: Array, mirror: Array, taper: Array, *, xp: Namespace) -> Array:  # noqa: ARG001
+    return taper * (2 * edge - mirror)
 
 
 def sample(spectrum: Array, grid: Sequence[int], shape: Sequence[int], *, keep: bool = True, xp: Namespace) -> Array:
@@ -97,32 +111,42 @@ def sample(spectrum: Array, grid: Sequence[int], shape: Sequence[int], *, keep: 
     return crop(inverse_transform(spectrum, grid, keep=keep, xp=xp), shape)
 
 
-def slopes_of(spectrum: Array, grid: Sequence[int], shape: Sequence[int], *, xp: Namespace) -> list[Array]:
-    """Return per axis the derivative of what `sample` returns."""
-    ndim = len(grid)
-    slopes = []
+def slopes_of(spectrum: Array, gains: Array | None, grid: Sequence[int], *, xp: Namespace) -> list[Array]:
+    """Return per axis the derivative of what `sample` returns, convolved by a transfer function if there is one."""
+    ndim, ramps = len(grid), []
     for axis, omega in enumerate(angular_frequencies(grid, spectrum, xp=xp)):
         ramp = xp.astype(omega, spectrum.dtype) * 1j
-        ramp = xp.reshape(ramp, along(n=ramp.shape[0], axis=axis, ndim=ndim))
-        slopes.append(sample(spectrum * ramp, grid, shape, keep=False, xp=xp))
-    return slopes
+        ramps.append(xp.reshape(ramp, (1, *along(n=ramp.shape[0], axis=axis, ndim=ndim))))
+    steep = _times_each(spectrum, gains, *ramps, xp=xp)
+    return [sample(a, grid, grid, keep=False, xp=xp) for a in steep]
 
 
-def _places(n: int, offset: Array, axis: int, *, xp: Namespace) -> tuple[Array, Array]:
-    """Return n pixels along one axis and, (batch, n), where they come from in the field, offset in whole pixels."""
-    i = xp.arange(n, dtype=offset.dtype, device=device_of(offset))
-    return i, i - xp.round(offset[:, axis, None])
+@elementwise
+def _times_each(spectrum: Array, gains: Array | None, *ramps: Array, xp: Namespace) -> tuple[Array, ...]:  # noqa: ARG001
+    spectrum = spectrum if gains is None else spectrum * gains
+    return tuple([spectrum * ramp for ramp in ramps])
+
+
+def _along(offset: Array, axis: int, n: int, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return n pixels (1, n) along one axis, and the offset along it (batch, 1)."""
+    return table(np.arange, n, dtype=offset.dtype, like=offset, xp=xp)[None, :], offset[:, axis, None]
 
 
 def _inside(field: Field, offset: Array, shape: Sequence[int], grid: Sequence[int], *, xp: Namespace) -> list[Array]:
     """Return per axis which pixels (batch, n) of an image of `shape` have a source inside the border of the field."""
-    inside = []
-    for axis, n in enumerate(shape):
-        i, x = _places(grid[axis], offset, axis, xp=xp)
-        # a narrow image keeps its middle two thirds
-        border = min(BORDER, field.shape[axis] // 6)
-        inside.append((i < n) & (x >= border) & (x <= field.shape[axis] - 1 - border))
-    return inside
+    return [
+        _is_inside(*_along(offset, axis, grid[axis], xp=xp), lengths=(n, field.shape[axis]), xp=xp)
+        for axis, n in enumerate(shape)
+    ]
+
+
+@functools.partial(per_item, lead=2)
+def _is_inside(i: Array, offset: Array, *, lengths: tuple[int, int], xp: Namespace) -> Array:
+    n, length = lengths
+    x = i - xp.round(offset)
+    # a narrow image keeps its middle two thirds
+    border = min(BORDER, length // 6)
+    return (i < n) & (x >= border) & (x <= length - 1 - border)
 
 
 def box_sides(field: Field, offset: Array, shape: Sequence[int], *, xp: Namespace) -> list[Array]:
@@ -131,49 +155,61 @@ def box_sides(field: Field, offset: Array, shape: Sequence[int], *, xp: Namespac
 
 
 def footprint(
-    field: Field, offset: Array, shape: Sequence[int], *, grid: Sequence[int] | None = None, xp: Namespace
+    weight: Array,
+    field: Field,
+    offset: Array,
+    shape: Sequence[int],
+    *,
+    grid: Sequence[int] | None = None,
+    xp: Namespace,
 ) -> Array:
-    """Return the mask of the pixels of an image of `shape` whose source in `field` at `offset` can be trusted.
+    """Return the weights of the pixels of an image of `shape`, 0 where those of `field` at `offset` are not trusted.
 
     `offset` is rounded to whole pixels, so that the mask does not move while a fit converges. Left out are what lies
     outside the image or within `BORDER` pixels of its border, and holes: the smooth fill spares the pixels beside them.
-    The image may be the first pixels of a `grid`.
+    The image may be the first pixels of a `grid`. `weight` is a map or one number for all, (1, ..., 1).
     """
     ndim, grid = len(shape), shape if grid is None else grid
-    inside = xp.ones((1,) * (ndim + 1), dtype=xp.bool, device=device_of(offset))
-    for axis, ok in enumerate([] if field.wrap else _inside(field, offset, shape, grid, xp=xp)):
-        inside = inside & xp.reshape(ok, (ok.shape[0], *along(n=ok.shape[1], axis=axis, ndim=ndim)))
+    inside = [
+        xp.reshape(ok, (ok.shape[0], *along(n=ok.shape[1], axis=axis, ndim=ndim)))
+        for axis, ok in enumerate([] if field.wrap else _inside(field, offset, shape, grid, xp=xp))
+    ]
     if field.holes is not None:
         holes = fourier_translate(field.holes, xp.round(offset), field.grid, xp=xp)
-        inside = inside & (sample(holes, field.grid, grid, xp=xp) < 0.5)
-    return inside
+        inside.append(sample(holes, field.grid, grid, keep=False, xp=xp) < 0.5)
+    if not inside:
+        return weight * xp.ones((offset.shape[0], *grid), dtype=weight.dtype, device=device_of(weight))
+    found: Array = _where_all(weight, *inside, xp=xp)
+    return found
+
+
+@elementwise
+def _where_all(weight: Array, *inside: Array, xp: Namespace) -> Array:
+    return xp.where(functools.reduce(operator.and_, inside), weight, xp.zeros_like(weight))
 
 
 def soft_window(
     field: Field, offset: Array, shape: Sequence[int], *, grid: Sequence[int] | None = None, xp: Namespace
-) -> Array:
-    """Return a cosine-tapered window over the overlap of `field` and an image of `shape`, laid as `footprint` is.
+) -> list[Array]:
+    """Return the factors, one per axis, of a cosine-tapered window over the overlap of `field` and an image of `shape`.
 
-    It is 1 everywhere for a periodic field.
+    They are laid as `footprint` is. There are none for a periodic field.
     """
     ndim, grid = len(shape), shape if grid is None else grid
-    window = xp.ones((1,) * (ndim + 1), dtype=offset.dtype, device=device_of(offset))
+    factors = []
     for axis, n in enumerate(() if field.wrap else shape):
-        i, x = _places(grid[axis], offset, axis, xp=xp)
-        edge = xp.minimum(xp.minimum(x, field.shape[axis] - 1 - x), xp.minimum(i, n - 1 - i)) + 1
-        t = xp.sin(math.pi / 2 * bounded(edge / max(n / 8, 1.0), 0.0, 1.0, xp=xp)) ** 2
-        window = window * xp.reshape(t, (t.shape[0], *along(n=t.shape[1], axis=axis, ndim=ndim)))
-    return window
+        t = _rise(*_along(offset, axis, grid[axis], xp=xp), lengths=(n, field.shape[axis]), xp=xp)
+        factors.append(xp.reshape(t, (t.shape[0], *along(n=t.shape[1], axis=axis, ndim=ndim))))
+    return factors
 
 
-def padded(x: Array, grid: Sequence[int], *, xp: Namespace) -> Array:
-    """Continue an image (batch, ...) with zeros (False) at the end of its axes."""
-    for axis, n in enumerate(grid):
-        k = axis + 1
-        if x.shape[k] < n:
-            rest = (*x.shape[:k], n - x.shape[k], *x.shape[k + 1 :])
-            x = xp.concat([x, xp.zeros(rest, dtype=x.dtype, device=device_of(x))], axis=k)
-    return x
+@functools.partial(per_item, lead=2)
+def _rise(i: Array, offset: Array, *, lengths: tuple[int, int], xp: Namespace) -> Array:
+    """Return a window that falls off to the ends of an image and of a field of some lengths."""
+    n, length = lengths
+    x = i - xp.round(offset)
+    edge = xp.minimum(xp.minimum(x, length - 1 - x), xp.minimum(i, n - 1 - i)) + 1
+    return xp.sin(math.pi / 2 * bounded(edge / max(n / 8, 1.0), 0.0, 1.0, xp=xp)) ** 2
 
 
 def single(x: Array, *, xp: Namespace) -> Array:

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from .._array import Array, Namespace
-from .._kernels import elementwise
-from .._providers import inner
+from .._kernels import Total, elementwise, per_item
 from ..fft_tools._dft import fourier_translate
 from .extend import Field, sample, single
-from .problem import Options, over_image
+from .problem import Options
 
 __all__ = ["Frozen", "Level", "Weighed", "attenuated", "gain_and_background", "lightened", "model", "residual_of"]
 
@@ -22,10 +21,6 @@ class Weighed(Protocol):
     def moving(self) -> Array: ...
     @property
     def weight(self) -> Array: ...
-    @property
-    def total(self) -> Array: ...
-    @property
-    def data(self) -> Array: ...
     @property
     def attenuation(self) -> Array: ...
 
@@ -42,10 +37,6 @@ class Frozen(NamedTuple):
     weight: Array
     box: list[Array] | None
     """Sides (batch,) of the box of pixels with a weight; None: they are not known to be a box."""
-    total: Array
-    """Sum of w."""
-    data: Array
-    """Sum of w m."""
     attenuation: Array
     """Gain over the gain by least squares, which noise in the reference lowers."""
     unit: Array | None
@@ -62,13 +53,14 @@ def lightened(frozen: Frozen, *, xp: Namespace) -> Frozen:
 
 
 class Level(NamedTuple):
-    """Gain and background of `moving` at one offset, w times the model, and the sums of that times 1 and the model."""
+    """Gain and background of `moving` at one offset, and the sums of w times the model, its square, 1 and `moving`."""
 
     scale: Array
     background: Array
-    weighted: Array
     total: Array
     square: Array
+    count: Array
+    data: Array
 
 
 def model(field: Field, offset: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Array, Array]:
@@ -85,29 +77,53 @@ def residual_of(image: Array, value: Array, scale: Array, background: Array, *, 
 
 def gain_and_background(value: Array, frozen: Weighed, options: Options, *, xp: Namespace) -> Level:
     """Fit gain and background by weighted least squares at one offset; `value` is the model there."""
-    acc = frozen.total.dtype
-    weighted = frozen.weight * value
-    n = _safe(frozen.total, xp=xp)
-    t = xp.sum(weighted, axis=over_image(weighted), dtype=acc)
-    scale = xp.ones_like(t)
-    square = inner(weighted, value, acc, xp=xp)
-    if options.fit_scale:
-        variance = square
-        covariance = inner(weighted, frozen.moving, acc, xp=xp)
-        if options.fit_background:
-            variance = variance - t * t / n
-            covariance = covariance - t * frozen.data / n
+    sums = _sums_with_model(frozen.weight, value, frozen.moving, fit_scale=options.fit_scale, xp=xp)
+    fitted = options.fit_scale, options.fit_background
+    found: Level = _level_of(sums, frozen.attenuation, fitted=fitted, xp=xp)
+    return found
+
+
+@elementwise
+def _sums_with_model(
+    weight: Array,
+    value: Array,
+    moving: Array,
+    *,
+    fit_scale: bool,
+    xp: Namespace,  # noqa: ARG001
+) -> tuple[Total, ...]:
+    weighted = weight * value
+    sums = Total(weight), Total(weight, moving), Total(weighted), Total(weighted, value)
+    return (*sums, Total(weighted, moving)) if fit_scale else sums
+
+
+@per_item
+def _level_of(sums: tuple[Array, ...], attenuation: Array, *, fitted: tuple[bool, bool], xp: Namespace) -> Level:
+    """Return the level from the sums of w, w m, w r, w r^2 and w r m."""
+    count, data, t, square, *products = sums
+    scale, variance = xp.ones_like(t), square
+    if products:
+        covariance = products[0]
+        if fitted[1]:
+            variance = variance - t * t / _safe(count, xp=xp)
+            covariance = covariance - t * data / _safe(count, xp=xp)
         scale = covariance / _safe(variance, xp=xp)
-    return attenuated(Level(scale, xp.zeros_like(t), weighted, t, square), frozen, options, xp=xp)
+    level = Level(scale, xp.zeros_like(t), t, square, count, data)
+    return _attenuated(level, attenuation, with_background=fitted[1], xp=xp)
+
+
+@per_item
+def _attenuated(level: Level, attenuation: Array, *, with_background: bool, xp: Namespace) -> Level:
+    scale, background = level.scale * attenuation, level.background
+    if with_background:
+        background = (level.data - scale * level.total) / _safe(level.count, xp=xp)
+    return level._replace(scale=scale, background=background)
 
 
 def attenuated(level: Level, frozen: Weighed, options: Options, *, xp: Namespace) -> Level:
     """Return the gain by least squares times what noise in the reference lowers it by, and the background with it."""
-    scale = level.scale * frozen.attenuation
-    background = level.background
-    if options.fit_background:
-        background = (frozen.data - scale * level.total) / _safe(frozen.total, xp=xp)
-    return level._replace(scale=scale, background=background)
+    found: Level = _attenuated(level, frozen.attenuation, with_background=options.fit_background, xp=xp)
+    return found
 
 
 def _safe(x: Array, *, xp: Namespace) -> Array:

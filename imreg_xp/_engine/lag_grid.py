@@ -14,7 +14,7 @@ import numpy as np
 from .._fft_length import fast_length
 from ..fft_tools._dft import along
 
-__all__ = ["LagAxis", "Lags", "allowed_lags", "box_end", "lag_at", "lags_of", "overlap_at"]
+__all__ = ["LagAxis", "Lags", "allowed_lags", "box_ends", "lag_at", "lags_of", "largest_overlap", "overlap_at"]
 
 
 class LagAxis(NamedTuple):
@@ -82,12 +82,12 @@ def _ends(a: LagAxis) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(start, stop), (start + lag, stop + lag)]
 
 
-def box_end(*args: Any) -> np.ndarray:
-    """(grid,): the first pixel of the overlap or the last + 1, in the reference (0) or the moving image (1)."""
-    *axis, which, end = args
-    start, stop = _ends(LagAxis(*axis))[which]
+def box_ends(*args: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(grid,) each: first pixel of the overlap and the last + 1, in the reference (0) or the moving image (1)."""
+    *axis, which = args
     n = axis[2 + which]
-    return np.clip(start if end == "start" else stop, 0, n)
+    start, stop = (np.clip(end, 0, n) for end in _ends(LagAxis(*axis))[which])
+    return start, stop
 
 
 def overlap_at(lags: Lags) -> np.ndarray:
@@ -109,3 +109,8 @@ def allowed_lags(lags: Lags, min_overlap: float) -> np.ndarray:
         return near
     smaller = min(math.prod(a.reference for a in lags.axes), math.prod(a.moving for a in lags.axes))
     return near & (overlap_at(lags) >= min_overlap * smaller)
+
+
+def largest_overlap(lags: Lags, min_overlap: float) -> np.ndarray:
+    """(1, 1, ..., 1): the most pixels that an overlap has at the lags to look at."""
+    return np.max(np.where(allowed_lags(lags, min_overlap), overlap_at(lags), 0.0), keepdims=True)

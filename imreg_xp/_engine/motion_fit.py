@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from .._array import Array, Namespace, device_of
 from .._bounds import at_least, bounded
 from .._fft_length import fast_length
-from .._providers import inner
+from .._providers import power
+from .._sums import inner
 from ..fft_tools._dft import along, rfft
 from ..fft_tools.splines import coefficients, spline_at
 from ._linalg import inverse, symmetric
@@ -19,9 +20,10 @@ from .motion_score import MotionScore, Scene, motion_score, motion_step, moved_b
 from .noise import direct, mixed, pairs_of, plausible, scatter_of
 from .problem import Norm, Options, Side, column, over_image, precision, too_few
 from .result import SimilarityRegistration, Status, finish_similarity
-from .spectrum import Rings, attenuation, ml_weights, spread, step_length
+from .rings import Rings, spread
+from .spectrum import attenuation, ml_weights, step_length
 from .warp import inside, nearest
-from .weights import combined, rings_of, totals
+from .weights import combined, rings_of
 
 __all__ = ["agreement", "fit", "refine"]
 
@@ -70,21 +72,18 @@ def _freeze(
     w = precision(moving, xp=xp) * xp.astype(seen, image.dtype)
     one = xp.ones((1,), dtype=acc, device=device_of(image))
     grid = fast_length([n + 2 * _MARGIN + _PAD for n in shape])
-    scene = Scene(
-        coefs, field.shape, centre, grid, free, one, 0, one, image, w, *totals(w, image, acc, xp=xp), one, None, True
-    )
+    scene = Scene(coefs, field.shape, centre, grid, free, one, 0, one, image, w, one, None, True)
     (value,) = spline_at(coefs, points, xp=xp)
     level = gain_and_background(value, scene, options, xp=xp)
-    scale, background = level.scale, level.background
+    scale = level.scale
 
     def weighed(scale: Array) -> tuple[Array, Array | None, bool]:
         return combined(reference, moving, lambda p: nearest(p, points, xp=xp), w, scale, xp=xp)
 
     weight, unit, binary = weighed(scale)
     if moving.err is None or reference.err is not None:
-        residual = image - column(scale, value, xp=xp) * value - column(background, value, xp=xp)
-        window = xp.astype(_window(points, field.shape, shape, xp=xp), value.dtype)
-        rings = rings_of(value, residual, window, weight, scale, grid, xp=xp)
+        window = _window(points, field.shape, shape, xp=xp)
+        rings = rings_of(value, scene._replace(weight=weight), level, [window], grid, xp=xp)
         attenuated = attenuation(rings, scale, xp=xp) if options.fit_scale else one
         rings = _within_band(rings, scale, motion.magnification / 2 * max(grid), xp=xp)
         gains = ml_weights(rings, scale * attenuated, ndim, xp=xp)
@@ -96,8 +95,7 @@ def _freeze(
         )
         # the noise of the reference counts by the gain, not by what it lowers that to
         weight, unit, binary = weighed(scale * attenuated) if reference.err is not None else (weight, unit, binary)
-    total, data = totals(weight, image, acc, xp=xp)
-    return scene._replace(weight=weight, total=total, data=data, unit=unit, binary=binary)
+    return scene._replace(weight=weight, unit=unit, binary=binary)
 
 
 def agreement(scene: Scene, motion: Motion, options: Options, count: int, *, xp: Namespace) -> Array:
@@ -110,8 +108,8 @@ def agreement(scene: Scene, motion: Motion, options: Options, count: int, *, xp:
     (value,) = spline_at(scene.coefficients, places(motion, scene.centre, image.shape[1:], xp=xp), xp=xp)
     level = gain_and_background(value, scene, options, xp=xp)
     residual = image - column(level.scale, value, xp=xp) * value - column(level.background, value, xp=xp)
-    total = xp.where(scene.total > 0, scene.total, 1.0)
-    spread_out = inner(w * image, image, acc, xp=xp) - scene.data * scene.data / total
+    total = xp.where(level.count > 0, level.count, 1.0)
+    spread_out = inner(w * image, image, acc, xp=xp) - level.data * level.data / total
     used = xp.sum(xp.astype(w > 0, acc), axis=over_image(w))
     unit = at_least(used, 1.0, xp=xp) * (1.0 if scene.unit is None else scene.unit)
     left, all_of_it, used = (
@@ -255,15 +253,17 @@ def _score_matrix(
     whitened = [a / xp.where(root > 0, root, xp.ones_like(root)) for a in last.cleaned]
     spectra = [rfft(a, ndim, xp=xp, s=grid) for a in (root * last.residual, on, *(root * q for q in last.slopes))]
     residual, valid, slopes = spectra[0], spectra[1], spectra[2:]
-    scatter = scatter_of(residual, pairs_of(valid, grid, xp=xp), grid, xp=xp)
+    scatter = scatter_of(power(residual, xp=xp), pairs_of(valid, grid, xp=xp), grid, xp=xp)
     # the residuals give the shape of the noise, the given errors its level
     level = xp.where(scatter.level > 0, scatter.level, xp.ones_like(scatter.level))
     factor = (used / dof if scene.unit is None else unit / level)[:, None, None]
     white = last.normal * (unit * finer)[:, None, None]
-    second = _second_term(mixed(slopes, residual, scatter, xp=xp), last.levers, on, used, xp=xp)
+    crosses = [xp.conj(g) * residual for g in slopes]
+    second = _second_term(mixed(crosses, scatter, xp=xp), last.levers, on, used, xp=xp)
     if options.correlated:
         whitened_spectra = [rfft(a, ndim, xp=xp, s=grid) for a in whitened]
-        first = symmetric(direct(whitened_spectra, scatter, xp=xp), xp=xp) * factor
+        rows = [[power(g, h, xp=xp) for h in whitened_spectra[k:]] for k, g in enumerate(whitened_spectra)]
+        first = symmetric(direct(rows, scatter, xp=xp), xp=xp) * factor
     else:
         first = white
     return plausible(first + second * factor, white, xp=xp)

@@ -24,7 +24,7 @@ from ._linalg import inverse, symmetric
 from .frozen import gain_and_background, residual_of
 from .motion import Motion, places
 from .problem import Options, column
-from .score import shares_of, without
+from .score import chosen, cleaned, shares_of
 from .warp import inside
 
 __all__ = ["MotionScore", "Scene", "filtered", "motion_score", "motion_step", "moved_by", "products"]
@@ -53,8 +53,6 @@ class Scene(NamedTuple):
     """Sum of slopes times filtered slopes over that of filtered slopes squared, about."""
     moving: Array
     weight: Array
-    total: Array
-    data: Array
     attenuation: Array
     """Gain over the gain by least squares, which noise in the reference lowers."""
     unit: Array | None
@@ -97,12 +95,11 @@ class _Line(NamedTuple):
     """The maps P_i of the slopes of the model, not filtered."""
     combined: list[Array]
     """The maps Q_i."""
-    weighted: list[Array]
+    value: Array
     scale: Array
     background: Array
     residual: Array
     u: Array
-    nuisance: list[Array]
     shares: list[Array]
     normal: Array
 
@@ -162,8 +159,9 @@ def _linearised(scene: Scene, motion: Motion, options: Options, orders: int, *, 
     level = gain_and_background(value, scene, options, xp=xp)
     residual = residual_of(image, value, *(column(x, value, xp=xp) for x in (level.scale, level.background)), xp=xp)
     weighted = [scene.weight * q for q in combined]
-    shares, mixed = shares_of(weighted, level, value, scene.total, options, xp=xp)
-    sums = products(weighted, [*combined, residual], acc, xp=xp)
+    sums = products(weighted, [*combined, residual, value, xp.ones_like(value)], acc, xp=xp)
+    with_both = [[sums[:, k, -2], sums[:, k, -1]] for k in range(len(combined))]
+    shares, mixed = shares_of(with_both, level, chosen=chosen(options), xp=xp)
     explained = xp.matmul(xp.stack(shares, axis=1), xp.matrix_transpose(xp.stack(mixed, axis=1)))
     return _Line(
         tables,
@@ -173,14 +171,13 @@ def _linearised(scene: Scene, motion: Motion, options: Options, orders: int, *, 
         slopes,
         _combine(levers, first),
         combined,
-        weighted,
+        value,
         level.scale,
         level.background,
         residual,
-        sums[..., -1],
-        [level.weighted] * options.fit_scale + [scene.weight] * options.fit_background,
+        sums[..., -3],
         shares,
-        sums[..., :-1] - explained,
+        sums[..., :-3] - explained,
     )
 
 
@@ -221,17 +218,19 @@ def motion_step(scene: Scene, motion: Motion, options: Options, *, near: bool, x
     plain = (line.scale * scene.stretch)[:, None, None] * line.normal
     step, _ = _solve(scene, plain, line.u, xp=xp)
     if newton:
-        exact, usable = _solve(scene, _curvature(scene, motion, line, xp=xp)[0], line.u, xp=xp)
+        exact, usable = _solve(scene, _curvature(scene, motion, line, options, xp=xp)[0], line.u, xp=xp)
         step = xp.where(usable[:, None], exact, step)
     return moved_by(motion, step, scene.free, xp=xp)
 
 
-def _curvature(scene: Scene, motion: Motion, line: _Line, *, xp: Namespace) -> tuple[Array, list[Array]]:
+def _curvature(
+    scene: Scene, motion: Motion, line: _Line, options: Options, *, xp: Namespace
+) -> tuple[Array, list[Array]]:
     """Return minus the derivative of U, (batch, free, free), and the maps w Q_i less gain and background."""
     acc = motion.shift.dtype
-    cleaned = without(line.weighted, line.nuisance, line.shares, xp=xp)
-    d = line.scale[:, None, None] * products(cleaned, line.own, acc, xp=xp)
-    return d - _bends(scene, motion, line, acc, xp=xp), cleaned
+    maps = list(cleaned(scene.weight, line.value, line.combined, line.shares, options, xp=xp))
+    d = line.scale[:, None, None] * products(maps, line.own, acc, xp=xp)
+    return d - _bends(scene, motion, line, acc, xp=xp), maps
 
 
 def moved_by(motion: Motion, step: Array, free: Sequence[int], *, xp: Namespace) -> Motion:
@@ -248,7 +247,7 @@ def moved_by(motion: Motion, step: Array, free: Sequence[int], *, xp: Namespace)
 def motion_score(scene: Scene, motion: Motion, options: Options, *, xp: Namespace) -> MotionScore:
     """Evaluate U and its exact derivative at a transform."""
     line = _linearised(scene, motion, options, 3, xp=xp)
-    d, cleaned = _curvature(scene, motion, line, xp=xp)
+    d, maps = _curvature(scene, motion, line, options, xp=xp)
     step, usable = _solve(scene, d, line.u, xp=xp)
     return MotionScore(
         step,
@@ -259,6 +258,6 @@ def motion_score(scene: Scene, motion: Motion, options: Options, *, xp: Namespac
         line.residual,
         line.slopes,
         line.levers,
-        cleaned,
+        maps,
         line.normal,
     )

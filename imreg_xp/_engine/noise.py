@@ -20,22 +20,25 @@ import numpy as np
 
 from .._array import Array, Namespace, accumulator_dtype, complex_dtype, device_of
 from .._bounds import at_least
+from .._kernels import elementwise
 from .._static import table
 from ..fft_tools._dft import along
 from ..fft_tools._modes import frequency
 from ..fft_tools._sums import contract
 from ._linalg import inverse
-from .problem import over_image
+from .problem import column, over_image
 from .spectrum import power
 
 __all__ = [
     "REACH",
+    "Products",
     "Scatter",
     "direct",
     "mixed",
     "pairs_in_box",
     "pairs_of",
     "plausible",
+    "products_of",
     "scatter_of",
     "score_covariance",
 ]
@@ -113,35 +116,65 @@ class Scatter(NamedTuple):
 
 
 def scatter_of(residual: Array, pairs: Array, grid: Sequence[int], *, xp: Namespace) -> Scatter:
-    """Return the autocovariance of residuals from their spectrum.
+    """Return the autocovariance of residuals from the power of their modes.
 
     `pairs` of valid pixels there are at the lags of a patch, those of the last axis from 0.
     """
     columns = _lag_columns(grid, residual, xp=xp)
     # no pair of valid pixels: no estimate at that lag
     pairs = xp.where(pairs > 0.5, pairs, math.inf)
-    c = _patch(power(residual, xp=xp), columns, xp=xp) / pairs
+    c = _patch(residual, columns, xp=xp) / pairs
     taper = table(_taper, tuple(grid), dtype=c.dtype, like=c, xp=xp)
     half = table(_half_taper, tuple(grid), dtype=c.dtype, like=c, xp=xp)
     level = c[(slice(None), *(REACH,) * (len(grid) - 1), 0)]
     return Scatter(c * half, pairs, taper, level, columns)
 
 
-def direct(slopes: Sequence[Array], scatter: Scatter, *, xp: Namespace) -> list[list[Array]]:
-    """Return the first sum of J, from the spectra of the slopes, for correlated residuals."""
+class Products(NamedTuple):
+    """Of the spectra of residuals and slopes, mode by mode."""
+
+    residual: Array
+    """The power."""
+    slopes: list[list[Array]]
+    """Of the slopes with each other: rows of the upper triangle."""
+    crosses: list[Array]
+    """conj(slope) residual."""
+
+
+def products_of(residual: Array, slopes: Sequence[Array], change: Array | None = None, *, xp: Namespace) -> Products:
+    """Return the products of the spectra of slopes and residuals; the slopes are added to these first, times `change`.
+
+    That is a small step, (batch, slopes): the misfit at the end of a search would count as noise where there is little.
+    """
+    count = len(slopes)
+    numbers = [] if change is None else [column(change[:, k], residual, xp=xp) for k in range(count)]
+    own, *rest = _products(residual, *slopes, *numbers, count=count, xp=xp)
+    rows = [[rest.pop(0) for _ in range(count - k)] for k in range(count)]
+    return Products(own, rows, rest)
+
+
+@elementwise
+def _products(residual: Array, *rest: Array, count: int, xp: Namespace) -> tuple[Array, ...]:
+    slopes = rest[:count]
+    for slope, number in zip(slopes, rest[count:], strict=False):
+        residual = residual + number * slope
+    upper = [power(g, h if j else None, xp=xp) for k, g in enumerate(slopes) for j, h in enumerate(slopes[k:])]
+    return power(residual, xp=xp), *upper, *(xp.conj(g) * residual for g in slopes)
+
+
+def direct(slopes: Sequence[Sequence[Array]], scatter: Scatter, *, xp: Namespace) -> list[list[Array]]:
+    """Return the first sum of J, from the products of the slopes, for correlated residuals."""
     axes = over_image(scatter.covariance)
-
-    def one(g: Array, h: Array | None) -> Array:
-        return xp.sum(_patch(power(g, h, xp=xp), scatter.columns, xp=xp) * scatter.covariance, axis=axes)
-
-    return _mirrored([[one(g, h) for h in slopes[a:]] for a, g in enumerate(slopes)])
+    return _mirrored(
+        [[xp.sum(_patch(a, scatter.columns, xp=xp) * scatter.covariance, axis=axes) for a in row] for row in slopes]
+    )
 
 
-def mixed(slopes: Sequence[Array], residual: Array, scatter: Scatter, *, xp: Namespace) -> list[list[Array]]:
+def mixed(crosses: Sequence[Array], scatter: Scatter, *, xp: Namespace) -> list[list[Array]]:
     """Return the second sum of J: noise in the reference enters slopes and residual together."""
     axes = over_image(scatter.pairs)
     mixing = scatter.taper / _unfolded(scatter.pairs, xp=xp)
-    cross = [_patch(xp.conj(g) * residual, scatter.columns, xp=xp) for g in slopes]
+    cross = [_patch(a, scatter.columns, xp=xp) for a in crosses]
     turned = [xp.flip(c, axis=axes) for c in cross]
     return _mirrored([[xp.sum(c * t * mixing, axis=axes) for t in turned[a:]] for a, c in enumerate(cross)])
 
@@ -152,11 +185,11 @@ def _mirrored(upper: list[list[Array]]) -> list[list[Array]]:
 
 
 def score_covariance(
-    slopes: Sequence[Array], residual: Array, pairs: Array, grid: Sequence[int], *, xp: Namespace
+    products: Products, pairs: Array, grid: Sequence[int], *, xp: Namespace
 ) -> tuple[list[list[Array]], Array]:
-    """Return J (nested list of (batch,)) and the residual variance c(0) from spectra of slopes and residual."""
-    scatter = scatter_of(residual, pairs, grid, xp=xp)
-    sums = zip(direct(slopes, scatter, xp=xp), mixed(slopes, residual, scatter, xp=xp), strict=True)
+    """Return J (nested list of (batch,)) and the residual variance c(0)."""
+    scatter = scatter_of(products.residual, pairs, grid, xp=xp)
+    sums = zip(direct(products.slopes, scatter, xp=xp), mixed(products.crosses, scatter, xp=xp), strict=True)
     return [[a + b for a, b in zip(*rows, strict=True)] for rows in sums], scatter.level
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from .._array import Array, Namespace, accumulator_dtype, device_of
 from .._bounds import bounded
 from .._kernels import per_item
-from .._providers import largest
 from .._static import table
+from .._sums import largest
 from ..fft_tools._dft import along
 
 __all__ = ["argmax", "covered", "lags", "parabola", "peak_within", "take_at"]

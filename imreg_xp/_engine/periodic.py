@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from .._array import Array, Namespace
 from .._kernels import per_item
 from .._providers import cross_powers, inverse_transform, maps_in_single, with_items
-from .._static import numbers
+from .._static import keeping, numbers
 from ..fft_tools._dft import fourier_translate
 from .peaks import covered, peak_within
 from .periodic_errors import Fit, Pair, evidence, fit_at
 from .problem import Options, Side
 from .result import Registration, Status, finish
-from .spectrum import Rings, power, radial_mean, spread, weights_from_all_powers, white_floor
+from .rings import Rings, radial_mean, spread
+from .spectrum import power, weights_from_all_powers, white_floor
 from .subpixel import Peak, polished, refined
 from .transformed import Transformed, transformed
 
@@ -30,13 +32,13 @@ __all__ = ["solve"]
 
 
 def solve(
-    reference: Side, moving: Side, options: Options, *, known: Transformed | None = None, xp: Namespace
+    reference: Side, moving: Side, options: Options, *, kept: dict[Any, Any] | None = None, xp: Namespace
 ) -> Registration:
     """Register `moving` on `reference`, both (batch, ...); errors are numbers per item or None.
 
-    `known` is what `transformed` gives for the reference.
+    `kept` holds what is made of the reference, for the other frames that are registered on it.
     """
-    r = transformed(reference, options, xp=xp) if known is None else known
+    r = keeping(kept)("periodic", lambda: transformed(reference, options, xp=xp))
     m = transformed(moving, options, r, xp=xp)
     shape = m.shape
     units = [side.unit for side in (r, m) if side.unit is not None]
@@ -47,7 +49,7 @@ def solve(
         pair = Pair(r._replace(spectrum=None), m._replace(spectrum=None), cross, unit, shape)
     else:
         spare, pair = None, Pair(r, m, m.spectrum * r.spectrum, unit, shape)
-    del reference, moving, r, m
+    del moving, r, m
     if pair.reference.err is None:
         weights = None
         peak, on_border = _peak(pair.cross, shape, options, unit, spare, xp=xp)

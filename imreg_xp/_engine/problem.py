@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype, constant, is_traced_or_remote, to_host
 from .._bounds import at_least
+from .._kernels import elementwise
+from .._static import Keep, keeping
 
 __all__ = [
     "Norm",
@@ -108,16 +110,17 @@ def less_mean(image: Array, valid: Array | None, *, xp: Namespace) -> tuple[Arra
 
 
 def normalised(
-    reference: Side, moving: Side, options: Options, *, xp: Namespace
+    reference: Side, moving: Side, options: Options, *, keep: Keep | None = None, xp: Namespace
 ) -> tuple[tuple[Side, Norm], tuple[Side, Norm]]:
     """Bring images to mean 0 and largest absolute value 1 on their valid pixels, errors alike.
 
     Fluxes of 1e-20 have no square in float32, and a pedestal hides small differences in rounding errors. Both images
     keep one scale where no gain is fitted. Where no background is, they are lowered by the same amount, which is exact
-    for a gain of 1; with a free gain the level stays.
+    for a gain of 1; with a free gain the level stays, and what is made of the reference may be kept.
     """
-    ranges = [_range(side, xp=xp) for side in (reference, moving)]
-    (r, low_r, high_r, mean_r, count_r), (m, low_m, high_m, mean_m, count_m) = ranges
+    keep = keeping(None) if keep is None else keep
+    r, low_r, high_r, mean_r, count_r = keep("range", lambda: _range(reference, xp=xp))
+    m, low_m, high_m, mean_m, count_m = _range(moving, xp=xp)
     flats = [
         ~(high - low > 8 * xp.finfo(low.dtype).eps * xp.maximum(abs(high), abs(low)))
         for low, high in ((low_r, high_r), (low_m, high_m))
@@ -130,7 +133,7 @@ def normalised(
     if not options.fit_scale:
         tops = [xp.maximum(*tops)] * 2
     return (
-        _scaled(reference._replace(image=r), mean_r, tops[0], flats[0], count_r, xp=xp),
+        keep("scaled", lambda: _scaled(reference._replace(image=r), mean_r, tops[0], flats[0], count_r, xp=xp)),
         _scaled(moving._replace(image=m), mean_m, tops[1], flats[1], count_m, xp=xp),
     )
 
@@ -146,7 +149,7 @@ def _range(side: Side, *, xp: Namespace) -> tuple[Array, Array, Array, Array, Ar
     x = side.image
     axes, acc = over_image(x), accumulator_dtype(x, xp=xp)
     if side.valid is None:
-        mean = xp.mean(x, axis=axes)
+        mean = xp.mean(x, axis=axes) if side.mean is None else side.mean
         count = xp.full_like(xp.astype(mean, acc), math.prod(x.shape[1:]))
     else:
         count = xp.sum(xp.astype(side.valid, acc), axis=axes)
@@ -157,7 +160,7 @@ def _range(side: Side, *, xp: Namespace) -> tuple[Array, Array, Array, Array, Ar
 
 
 def _scaled(side: Side, mean: Array, top: Array, flat: Array, count: Array, *, xp: Namespace) -> tuple[Side, Norm]:
-    image = (side.image - column(mean, side.image, xp=xp)) * column(1 / top, side.image, xp=xp)
+    image = _less_and_times(side.image, *(column(a, side.image, xp=xp) for a in (mean, 1 / top)), xp=xp)
     acc = accumulator_dtype(image, xp=xp)
     top = xp.astype(top, acc)
     err = side.err
@@ -177,3 +180,8 @@ def precision(side: Side, *, xp: Namespace) -> Array:
     inverse = v / xp.where(side.err > 0, side.err, xp.ones_like(side.err))
     best = xp.max(inverse, axis=over_image(inverse), keepdims=True)
     return (inverse / xp.where(best > 0, best, xp.ones_like(best))) ** 2
+
+
+@elementwise
+def _less_and_times(x: Array, less: Array, factor: Array, *, xp: Namespace) -> Array:  # noqa: ARG001
+    return (x - less) * factor

@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 
 from .._array import Array, Namespace
+from .binning import binned
 from .chunks import joined, rows, spans
-from .coarse import binned
 from .logpolar import Known
 from .motion import Motion, centre_of
 from .motion_fit import agreement, fit, refine

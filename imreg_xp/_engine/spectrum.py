@@ -1,4 +1,4 @@
-r"""Isotropic spectra: radial means over the modes of `rfftn`, and the filters made from them.
+r"""Filters made from isotropic spectra.
 
 With noise in both images plain correlation is not the best estimator: maximum likelihood weights each mode of the
 cross-spectrum (Hannan & Thomson 1973, doi:10.2307/2334540)
@@ -11,29 +11,20 @@ even W leaves the estimate unbiased and the sandwich errors true.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
-import numpy as np
-
-from .._array import Array, Namespace, accumulator_dtype, device_of
+from .._array import Array, Namespace, device_of
 from .._bounds import at_least, at_most, bounded
 from .._providers import power
-from .._static import table
-from ..fft_tools._dft import part, rfft
+from .rings import Rings, radial_mean, spread
 
 __all__ = [
-    "Rings",
     "attenuation",
     "folded_power",
     "ml_weights",
     "power",
-    "radial_mean",
-    "sampled_spectrum",
     "smooth",
-    "spread",
     "step_length",
     "weights_from_all_powers",
     "white_floor",
@@ -43,97 +34,6 @@ __all__ = [
 _SIGNIFICANT = 2.0  # standard errors
 _FLOOR = 1e-6  # least noise power, in units of the image variance: what interpolation leaves
 _ROUNDED = 1e-5  # of a gain: what single precision leaves of powers is no noise
-
-
-class Rings(NamedTuple):
-    """Radial means (batch, rings) of the powers and the real cross-power, and the independent modes per ring."""
-
-    reference: Array
-    moving: Array
-    cross: Array | None
-    modes: Array
-
-
-@functools.lru_cache(maxsize=16)
-def _index(shape: tuple[int, ...], stride: int) -> tuple[np.ndarray, ...]:
-    """Return (order, edges, ring, weight, count): static tables of the modes of `rfftn`.
-
-    Rings are one mode of the longest axis wide, and eight in one dimension, where a ring has two modes only. Radial
-    means look at every `stride`-th mode of the first axis.
-    """
-    axes = [np.fft.fftfreq(n) for n in shape[:-1]] + [np.fft.rfftfreq(shape[-1])]
-    square = sum(np.square(a).reshape([-1 if i == j else 1 for j in range(len(shape))]) for i, a in enumerate(axes))
-    width = 8.0 if len(shape) == 1 else 1.0
-    ring = np.rint(np.sqrt(square) * max(shape) / width).astype(np.int64)
-    last = np.arange(shape[-1] // 2 + 1)
-    double = np.where((last == 0) | (2 * last == shape[-1]), 1.0, 2.0)
-    weight = np.broadcast_to(double, ring.shape)[::stride].ravel()
-    some = ring[::stride].ravel()
-    # from the outer ring inwards, so that running sums over steep spectra keep the digits of the faint modes
-    order = np.argsort(-some, kind="stable")
-    edges = np.searchsorted(-some[order], -np.arange(ring.max() + 1), side="right")
-    count = np.bincount(some, weight, minlength=ring.max() + 1)
-    return order, edges, ring.ravel(), weight[order], count
-
-
-def _part(shape: tuple[int, ...], stride: int, which: int) -> np.ndarray:
-    return _index(shape, stride)[which]
-
-
-def _kept(shape: tuple[int, ...], stride: int, which: int, dtype: object, *, like: Array, xp: Namespace) -> Array:
-    large = which in (0, 2, 3)
-    return table(_part, shape, stride, which, dtype=dtype, like=like, large=large, xp=xp)
-
-
-def _stride(shape: Sequence[int]) -> int:
-    """Return every how many modes of the first axis radial means look at: a divisor of its length."""
-    if len(shape) == 1:
-        return 1
-    return max(k for k in range(1, max(shape[0] // 128, 1) + 1) if shape[0] % k == 0)
-
-
-def sampled_spectrum(image: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
-    """Return what `radial_mean` looks at of the `rfftn` of images zero-padded to `shape`.
-
-    Every k-th mode of a transform is the transform of what is left of the image folded k times: 1/k of the work.
-    """
-    rows = shape[0] // _stride(shape)
-    folded = part(image, 1, 0, min(rows, image.shape[1]))
-    for start in range(rows, image.shape[1], rows):
-        more = part(image, 1, start, min(start + rows, image.shape[1]))
-        short = folded.shape[1] - more.shape[1]
-        whole = folded[:, : more.shape[1], ...] + more
-        folded = xp.concat([whole, folded[:, more.shape[1] :, ...]], axis=1) if short else whole
-    return rfft(folded, len(shape), xp=xp, s=(rows, *shape[1:]))
-
-
-def radial_mean(values: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Array, Array]:
-    """Average (batch, modes...) over rings of constant |nu|: (batch, rings) and the number of modes per ring."""
-    stride = _stride(shape)
-    dtype = accumulator_dtype(values, xp=xp)
-    kept = functools.partial(_kept, tuple(shape), stride, like=values, xp=xp)
-    # what `sampled_spectrum` gives has the modes alone that count
-    values = values[:, ::stride, ...] if values.shape[1] == _modes(shape) else values
-    flat = xp.reshape(values, (values.shape[0], -1))
-    sums = xp.astype(xp.take(flat, kept(0, xp.int64), axis=1), dtype) * kept(3, dtype)
-    # `edges` counts the modes up to each ring: prepend 0 to index with it
-    upto = xp.cumulative_sum(sums, axis=1, include_initial=True)
-    upto = xp.take(upto, kept(1, xp.int64), axis=1)
-    inner = xp.concat([upto[:, 1:], xp.zeros_like(upto[:, :1])], axis=1)
-    n = kept(4, dtype)
-    return (upto - inner) / at_least(n, 1.0, xp=xp), n * stride
-
-
-def _modes(shape: Sequence[int]) -> int:
-    """Return the length of the first axis of an `rfftn`."""
-    return shape[0] if len(shape) > 1 else shape[0] // 2 + 1
-
-
-def spread(rings: Array, shape: Sequence[int], dtype: object, *, xp: Namespace) -> Array:
-    """Lay values per ring (batch, rings) over the modes (batch, modes...)."""
-    ring = _kept(tuple(shape), _stride(shape), 2, xp.int64, like=rings, xp=xp)
-    flat = xp.take(xp.astype(rings, dtype), ring, axis=1)
-    return xp.reshape(flat, (rings.shape[0], *shape[:-1], shape[-1] // 2 + 1))
 
 
 def smooth(rings: Array, *, times: int = 1, xp: Namespace) -> Array:

@@ -19,8 +19,8 @@ import numpy as np
 from .._array import Array, Namespace, accumulator_dtype, complex_dtype
 from .._bounds import bounded
 from .._kernels import Lookup, per_item
-from .._providers import largest
 from .._static import table
+from .._sums import largest
 from ..fft_tools._dft import taylor_basis
 from ..fft_tools._modes import interpolation_table, series_factor
 from ..fft_tools._sums import contract, derivative, slopes_and_bends, taylor_sums

@@ -17,15 +17,8 @@ from typing import Any, NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype
 from .._kernels import per_item
-from .._providers import (
-    as_reals,
-    image_means,
-    in_range,
-    inner,
-    normalised,
-    squares,
-    transform_less_mean,
-)
+from .._providers import as_reals, in_range, normalised, squares, transform_less_mean
+from .._sums import image_means, inner
 from ..fft_tools._modes import moment_columns
 from ..fft_tools._sums import contract, derivative
 from .problem import Norm, Options, Side, column, over_image

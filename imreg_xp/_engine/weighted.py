@@ -4,36 +4,49 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from .._array import Array, Namespace, device_of
-from .._static import numbers
+from .._providers import zero_padded
+from .._static import Keep, keeping, numbers
 from ..fft_tools._dft import rfft
 from ._linalg import inverse, symmetric
-from .coarse import binned, search, weights_of
-from .extend import box_sides, footprint, make_field, padded, roll, single, soft_window
-from .frozen import Frozen, Level, attenuated, gain_and_background, lightened, model, residual_of
-from .noise import pairs_in_box, pairs_of, plausible, score_covariance
-from .problem import Norm, Options, Side, column, normalised, over_image, precision, too_few
+from .binning import binned, weights_of
+from .coarse import search
+from .extend import box_sides, footprint, make_field, roll, single, soft_window
+from .frozen import Frozen, Level, attenuated, gain_and_background, lightened, model
+from .noise import pairs_in_box, pairs_of, plausible, products_of, score_covariance
+from .problem import Norm, Options, Side, normalised, over_image, too_few
 from .result import Registration, Status, finish
-from .score import Score, after_step, orthogonal_slopes, root, score
-from .spectrum import attenuation, ml_weights, spread
-from .weights import combined, rings_of, totals
+from .rings import spread
+from .root import root
+from .score import Score, cleaned, score
+from .spectrum import attenuation, ml_weights
+from .weights import combined, rings_of
 
 __all__ = ["solve"]
 
-_STEPS_ALONE = 4  # of Newton from the whole-pixel peak, before the last one
-_STEPS_BINNED = 1
-_STEPS = 3  # from there, by the cross-spectrum
+_STEPS = 3  # of Newton, by the cross-spectrum
 
 
-def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> Registration:
-    """Register `moving` on `reference`, both (batch, ...)."""
-    (reference, norm_r), (moving, norm_m) = normalised(reference, moving, options, xp=xp)
+def solve(
+    reference: Side, moving: Side, options: Options, *, kept: dict[Any, Any] | None = None, xp: Namespace
+) -> Registration:
+    """Register `moving` on `reference`, both (batch, ...).
+
+    `kept` holds what is made of the reference, for the other frames that are registered on it.
+    """
+    # without a gain the scale of the reference is that of both
+    if kept is not None:
+        kept = kept.setdefault(("general", reference.valid is None), {}) if options.fit_scale else None
+    keep = keeping(kept)
+    (reference, norm_r), (moving, norm_m) = normalised(reference, moving, options, keep=keep, xp=xp)
     n_r, n_m = reference.image.shape[1:], moving.image.shape[1:]
     factors = [min(4, max(1, min(a, b) // 128)) for a, b in zip(n_r, n_m, strict=True)]
     # one dimension costs little, and its lines would drown
     factors = factors if len(n_m) > 1 else [1]
-    small_r, small_m = (binned(side, factors, xp=xp) for side in (reference, moving))
+    small_r = keep("binned", lambda: binned(reference, factors, xp=xp))
+    small_m = binned(moving, factors, xp=xp)
     coarse = search(
         small_r.image,
         weights_of(small_r, xp=xp),
@@ -42,18 +55,20 @@ def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> 
         wrap=options.wrap,
         limits=[math.floor(limit / f + 0.5) + 1.0 for limit, f in zip(options.limits, factors, strict=True)],
         min_overlap=options.min_overlap,
+        kept=kept,
         xp=xp,
     )
     offset = coarse.offset
     if max(factors) > 1:
-        offset = _stepped(_freeze(small_r, small_m, offset, options, xp=xp)[0], offset, _STEPS_BINNED, options, xp=xp)
+        frozen, at, level = _freeze(small_r, small_m, offset, options, keep, xp=xp)
+        offset = root(frozen, offset, at, level, steps=_STEPS, xp=xp)
         offset = offset * numbers(factors, dtype=offset.dtype, like=offset, xp=xp)
     start = offset
-    frozen, moved, level = _freeze(reference, moving, start, options, xp=xp)
-    if max(factors) > 1:
-        offset = root(frozen, start, moved, level, steps=_STEPS, xp=xp)
-    else:
-        offset = _stepped(frozen, start, _STEPS_ALONE, options, xp=xp)
+    frozen, at, level = _freeze(reference, moving, start, options, keep, xp=xp)
+    offset = root(frozen, start, at, level, steps=_STEPS, xp=xp)
+    if max(factors) == 1:
+        # small images are little but border, and `root` takes that as it is at its start
+        offset = offset + score(frozen, offset, options, xp=xp).step
     last = score(frozen, offset, options, xp=xp)
     flags = {
         Status.FLAT_IMAGE: norm_r.flat | norm_m.flat,
@@ -66,38 +81,31 @@ def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> 
 def _on_grid(side: Side, grid: Sequence[int], *, xp: Namespace) -> Side:
     """Continue the maps of a side by zeros to a larger grid."""
     image, valid, err = side.image, side.valid, side.err
-    valid = valid if valid is None else padded(valid, grid, xp=xp)
-    err = err if err is None or err.ndim == 1 else padded(err, grid, xp=xp)
-    return side._replace(image=padded(image, grid, xp=xp), valid=valid, err=err)
-
-
-def _stepped(frozen: Frozen, offset: Array, steps: int, options: Options, *, xp: Namespace) -> Array:
-    """Take Newton steps from `offset`, with the border of the overlap and all: small images are little but border."""
-    for _ in range(steps):
-        offset = offset + score(frozen, offset, options, xp=xp).step
-    return offset
+    valid = valid if valid is None else zero_padded(valid, grid, xp=xp)
+    err = err if err is None or err.ndim == 1 else zero_padded(err, grid, xp=xp)
+    return side._replace(image=zero_padded(image, grid, xp=xp), valid=valid, err=err)
 
 
 def _freeze(
-    reference: Side, moving: Side, offset: Array, options: Options, *, xp: Namespace
-) -> tuple[Frozen, Array, Level]:
+    reference: Side, moving: Side, offset: Array, options: Options, keep: Keep, *, xp: Namespace
+) -> tuple[Frozen, tuple[Array, Array], Level]:
     """Fix weights, attenuation and maximum-likelihood filter at an offset.
 
-    Return them, and in single precision the spectrum of the model there, and gain and background.
+    Return them, and in single precision spectrum and map of the model there, and gain and background.
     """
     shape = tuple(moving.image.shape[1:])
-    field = make_field(reference.image, reference.valid, shape, wrap=options.wrap, xp=xp)
+    field = keep(shape, lambda: make_field(reference.image, reference.valid, shape, wrap=options.wrap, xp=xp))
     grid, acc = field.grid, offset.dtype
     moving = _on_grid(moving, grid, xp=xp)
     image = moving.image
-    w = precision(moving, xp=xp)
-    w = xp.where(footprint(field, offset, shape, grid=grid, xp=xp), w, 0.0)
+    w = weights_of(moving, xp=xp)
+    w = xp.ones((1,) * image.ndim, dtype=image.dtype, device=device_of(image)) if w is None else w
+    w = footprint(w, field, offset, shape, grid=grid, xp=xp)
     none = xp.ones((1,), dtype=acc, device=device_of(image))
-    sums = totals(w, image, acc, xp=xp)
     box = None
     if not options.wrap and moving.valid is None and field.holes is None:
         box = box_sides(field, offset, shape, xp=xp)
-    frozen = Frozen(field, none, False, image, w, box, *sums, none, None, True)
+    frozen = Frozen(field, none, False, image, w, box, none, None, True)
     light = lightened(frozen, xp=xp)
     moved, value = model(light.field, offset, grid, xp=xp)
     level = gain_and_background(value, light, options, xp=xp)
@@ -115,10 +123,8 @@ def _freeze(
             # its noise counts by the gain, not by what it lowers that to
             frozen = weighed(frozen, level.scale * frozen.attenuation)
     if frozen.binary:
-        return frozen, moved, attenuated(level, frozen, options, xp=xp)
-    total, data = totals(frozen.weight, image, acc, xp=xp)
-    frozen = frozen._replace(total=total, data=data)
-    return frozen, moved, gain_and_background(value, lightened(frozen, xp=xp), options, xp=xp)
+        return frozen, (moved, value), attenuated(level, frozen, options, xp=xp)
+    return frozen, (moved, value), gain_and_background(value, lightened(frozen, xp=xp), options, xp=xp)
 
 
 def _with_filter(
@@ -133,12 +139,10 @@ def _with_filter(
     xp: Namespace,
 ) -> Frozen:
     """Return the problem with attenuation and maximum-likelihood filter, from the model at an offset."""
-    grid, pixels, binary = frozen.field.grid, math.prod(shape), frozen.binary
-    scale, background = (column(a, value, xp=xp) for a in level[:2])
-    window = xp.astype(soft_window(frozen.field, offset, shape, grid=grid, xp=xp), value.dtype)
-    weight = single(frozen.weight, xp=xp)
-    residual = residual_of(image, value, scale, background, xp=xp)
-    rings = rings_of(value, residual, window, weight, level.scale, grid, pixels=pixels, binary=binary, xp=xp)
+    grid = frozen.field.grid
+    window = soft_window(frozen.field, offset, shape, grid=grid, xp=xp)
+    light = frozen._replace(moving=image, weight=single(frozen.weight, xp=xp))
+    rings = rings_of(value, light, level, window, grid, pixels=math.prod(shape), binary=frozen.binary, xp=xp)
     ratio = attenuation(rings, level.scale, xp=xp) if options.fit_scale else frozen.attenuation
     gains = ml_weights(rings, level.scale * ratio, len(shape), xp=xp)
     return frozen._replace(gains=spread(gains, grid, value.dtype, xp=xp), filtered=True, attenuation=ratio)
@@ -157,7 +161,7 @@ def _result(
 ) -> Registration:
     """Turn the last evaluation into the result, in units of the images; `moving` has so many `pixels`."""
     acc = offset.dtype
-    used = frozen.total
+    used = last.count
     if not frozen.binary:
         used = xp.sum(xp.astype(frozen.weight > 0, acc), axis=over_image(frozen.weight))
     fitted = offset.shape[-1] + options.fit_scale + options.fit_background
@@ -196,18 +200,23 @@ def _score_matrix(
     if not options.correlated:
         return white
     grid, ndim = frozen.field.grid, len(last.slopes)
-    spectra, residual = last.slope_spectra, last.residual_spectrum
-    if not frozen.binary:
-        half = xp.sqrt(single(frozen.weight, xp=xp))
-        spectra = [rfft(half * q, ndim, xp=xp) for q in orthogonal_slopes(last, options, xp=xp)]
-        rest = half * single(last.residual, xp=xp)
-        residual = after_step(rfft(rest, ndim, xp=xp), spectra, last.scale, last.step, xp=xp)
+    products = products_of(*_whitened(frozen, last, options, xp=xp), change=-last.scale[:, None] * last.step, xp=xp)
     if frozen.box is None:
         pairs = pairs_of(rfft(xp.astype(frozen.weight > 0, frozen.weight.dtype), ndim, xp=xp), grid, xp=xp)
     else:
         pairs = pairs_in_box(frozen.box, xp=xp)
-    j, level = score_covariance(spectra, residual, pairs, grid, xp=xp)
+    j, level = score_covariance(products, pairs, grid, xp=xp)
     # the residuals give the shape of the noise, the given errors its level
     factor = correction if frozen.unit is None else unit / xp.where(level > 0, level, 1.0)
     j = symmetric(j, xp=xp) * factor[:, None, None]
     return plausible(j, white, xp=xp)
+
+
+def _whitened(frozen: Frozen, last: Score, options: Options, *, xp: Namespace) -> tuple[Array, list[Array]]:
+    """Return the spectra of residuals and slopes times the roots of the weights."""
+    if frozen.binary:
+        return last.residual_spectrum, last.slope_spectra
+    ndim, half = len(last.slopes), xp.sqrt(single(frozen.weight, xp=xp))
+    maps = half * single(last.residual, xp=xp), *cleaned(half, last.value, last.slopes, last.shares, options, xp=xp)
+    rest, *slopes = (rfft(a, ndim, xp=xp) for a in maps)
+    return rest, slopes

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Callable, Sequence
 
 from .._array import Array, Namespace, device_of
 from .._bounds import at_least
-from .._providers import inner
+from .._kernels import elementwise
+from ..fft_tools._dft import part
+from .frozen import Level, Weighed, residual_of
 from .problem import Side, column, over_image, precision
-from .spectrum import Rings, power, radial_mean, sampled_spectrum
+from .rings import Rings, folds_of, radial_means, sampled_spectrum
+from .spectrum import power
 
-__all__ = ["combined", "rings_of", "totals"]
-
-
-def totals(w: Array, image: Array, acc: object, *, xp: Namespace) -> tuple[Array, Array]:
-    """Return the sums over the images of w and of w times the image, (batch,)."""
-    return xp.sum(w, axis=over_image(w), dtype=acc), inner(w, image, acc, xp=xp)
+__all__ = ["combined", "rings_of"]
 
 
 def combined(
@@ -59,35 +59,68 @@ def _relative(side: Side, like: Array, *, xp: Namespace) -> tuple[Array, Array]:
 
 def rings_of(
     value: Array,
-    residual: Array,
-    window: Array,
-    weight: Array,
-    scale: Array,
+    moving: Weighed,
+    level: Level,
+    window: Sequence[Array],
     grid: Sequence[int],
     *,
     pixels: int | None = None,
     binary: bool = False,
     xp: Namespace,
 ) -> Rings:
-    """Return radial powers of the reference in a smooth window, and of data = scale * reference + residual.
+    """Return radial powers of the reference in a window, the product of factors, and of what `level` makes of it.
 
     Holes are in the residual alone: cut into the reference they would leak power from large scales to small ones. It is
     whitened by the weights, at the level they make of the noise, unless they are `binary`. So many `pixels` the images
     have: None, as many as the maps.
     """
+    weight = moving.weight
     if not binary:
-        acc, axes = scale.dtype, over_image(weight)
+        acc, axes = level.scale.dtype, over_image(weight)
         count, total = xp.sum(xp.astype(weight > 0, acc), axis=axes), xp.sum(weight, axis=axes, dtype=acc)
-        level = count / xp.where(total > 0, total, 1.0)
-        weight = xp.sqrt(weight * column(level, weight, xp=xp))
-    f = sampled_spectrum(window * value, grid, xp=xp)
-    g = sampled_spectrum(window * (residual * weight), grid, xp=xp)
-    powers = xp.concat([power(f, xp=xp), power(f, g, xp=xp), power(g, xp=xp)], axis=0)
-    means, modes = radial_mean(powers, grid, xp=xp)
-    n = g.shape[0]
-    r, c, p = (means[i * n : (i + 1) * n, :] for i in range(3))
-    s = scale[:, None]
+        weight = xp.sqrt(weight * column(count / xp.where(total > 0, total, 1.0), weight, xp=xp))
+    numbers = (column(a, value, xp=xp) for a in (level.scale, level.background))
+    window = [xp.astype(a, value.dtype, copy=False) for a in window]
+    count = folds_of(value.shape[1], grid)
+    pieces = [piece for a in (value, moving.moving, weight, *window) for piece in _in_pieces(a, count)]
+    maps = _windowed(*numbers, *pieces, count=count, xp=xp)
+    powers = _powers(*(sampled_spectrum(a, grid, xp=xp) for a in maps), xp=xp)
+    (r, c, p), modes = radial_means(powers, grid, xp=xp)
+    s = level.scale[:, None]
     # a mode of a padded grid is less than an independent number
     pixels = math.prod(value.shape[1:]) if pixels is None else pixels
     independent = modes * min(1.0, pixels / math.prod(grid))
     return Rings(r, at_least(s * s * r + 2 * s * c + p, 0.0, xp=xp), s * r + c, xp.zeros_like(r) + independent)
+
+
+def _in_pieces(x: Array, count: int) -> list[Array]:
+    """Return equal parts along the first axis; what has one row goes with all of them."""
+    rows = x.shape[1] // count
+    return [x if x.shape[1] == 1 else part(x, 1, k * rows, (k + 1) * rows) for k in range(count)]
+
+
+@elementwise
+def _windowed(scale: Array, background: Array, *pieces: Array, count: int, xp: Namespace) -> tuple[Array, Array]:
+    """Return the sums of `count` pieces of the model and of what is left of it, in a window: these come piece by piece.
+
+    `pieces` are those of the model, of the image, of its weights, and of the factors of the window.
+    """
+    rows = [pieces[k : k + count] for k in range(0, len(pieces), count)]
+    found = [
+        _in_window(value, weight * residual_of(image, value, scale, background, xp=xp), window)
+        for value, image, weight, *window in zip(*rows, strict=True)
+    ]
+    model, residual = (functools.reduce(operator.add, parts) for parts in zip(*found, strict=True))
+    return model, residual
+
+
+def _in_window(value: Array, residual: Array, window: Sequence[Array]) -> tuple[Array, Array]:
+    if not window:
+        return value, residual
+    taper = functools.reduce(operator.mul, window)
+    return taper * value, taper * residual
+
+
+@elementwise
+def _powers(f: Array, g: Array, *, xp: Namespace) -> tuple[Array, ...]:
+    return power(f, xp=xp), power(f, g, xp=xp), power(g, xp=xp)

@@ -7,7 +7,7 @@ as the source of one kernel. The function itself is the oracle of its kernel.
 
 from __future__ import annotations
 
-from .functions import compiles, elementwise, per_item
-from .kernel import Lookup, Total
+from .functions import elementwise, per_item
+from .kernel import Lookup, Rows, Total, compiles
 
-__all__ = ["Lookup", "Total", "compiles", "elementwise", "per_item"]
+__all__ = ["Lookup", "Rows", "Total", "compiles", "elementwise", "per_item"]

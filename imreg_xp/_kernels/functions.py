@@ -7,11 +7,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from .._array import Array, Namespace, accumulator_dtype
-from .kernel import Kernel, Lookup, Total, leaf_of, regular
+from .kernel import Kernel, Lookup, Total, compiles, leaf_of, regular
 from .nests import flattened
 
-__all__ = ["compiles", "elementwise", "per_item"]
+__all__ = ["elementwise", "per_item"]
 
 _MOST_PIXELS = 2**32  # which two axes are told from
 _LARGEST = 700  # numbers per item: beyond, a kernel takes seconds to compile
@@ -28,7 +30,7 @@ def per_item(function: Callable[..., Any] | None = None, *, lead: int = 1) -> Ca
 
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> Any:
-        if "RawKernel" not in options["xp"].__dict__:
+        if not compiles(xp=options["xp"]):
             return function(*args, **options)
         xp = options.pop("xp")
         arrays: list[Any] = []
@@ -45,11 +47,6 @@ def per_item(function: Callable[..., Any] | None = None, *, lead: int = 1) -> Ca
 _kernel = functools.lru_cache(maxsize=1024)(Kernel)
 
 
-def compiles(*, xp: Namespace) -> bool:
-    """Tell whether a library compiles kernels."""
-    return "RawKernel" in xp.__dict__
-
-
 def elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make one kernel of an elementwise function of arrays (batch or 1, n or 1, ...), where that can be.
 
@@ -61,16 +58,19 @@ def elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*args: Array | None, **options: Any) -> Any:
         xp = options["xp"]
-        if "RawKernel" not in xp.__dict__:
+        if not compiles(xp=xp):
             found = function(*args, **options)
             return _each(functools.partial(_summed, xp=xp), found) if isinstance(found, (Total, tuple)) else found
         shapes = [a.shape[1:] for a in args if a is not None]
         shape, ndim = max(shapes, key=math.prod), len(shapes[0]) + 1
-        if all(s == shape or math.prod(s) == 1 for s in shapes):
+        fits = ndim == 3 and math.prod(shape) < _MOST_PIXELS
+        # laying parts of images out in one row would copy them
+        whole = not fits or all(a.flags.c_contiguous for a in args if a is not None)
+        if whole and all(s == shape or math.prod(s) == 1 for s in shapes):
             flat = [None if a is None else xp.reshape(a, (a.shape[0], math.prod(a.shape[1:]))) for a in args]
             found = by_axes[2](*flat, **options)
             return _each(lambda x: xp.reshape(x, (x.shape[0], *shape)) if x.ndim > 1 else x, found)
-        if ndim == 3 and math.prod(shape) < _MOST_PIXELS:
+        if fits:
             return by_axes[3](*args, **options)
         return _each(functools.partial(_summed, xp=xp), function(*args, **options))
 
@@ -82,7 +82,19 @@ def _each(function: Callable[[Any], Any], found: Any) -> Any:
 
 
 def _summed(x: Array | Total, *, xp: Namespace) -> Array:
-    """Return an array as it is, and for a total the sums (batch,) in the accumulator dtype."""
+    """Return an array as it is, and for a total the sums (batch,) in the accumulator dtype.
+
+    Of products it is the sum of those of rows, in their dtype; on the host one product where that is precise enough.
+    """
     if not isinstance(x, Total):
         return x
-    return xp.sum(x.terms, axis=tuple(range(1, x.terms.ndim)), dtype=accumulator_dtype(x.terms, xp=xp))
+    first, *others = x.factors
+    acc = accumulator_dtype(first, xp=xp)
+    if not others:
+        return xp.sum(first, axis=tuple(range(1, first.ndim)), dtype=acc)
+    second = others[0]
+    if isinstance(first, np.ndarray) and first.dtype == second.dtype == acc and first.shape == second.shape:
+        batch = first.shape[0]
+        return np.matmul(first.reshape(batch, 1, -1), second.reshape(batch, -1, 1))[:, 0, 0]
+    rows = xp.matmul(first[..., None, :], second[..., :, None])[..., 0, 0]
+    return xp.sum(rows, axis=tuple(range(1, rows.ndim)), dtype=acc) if rows.ndim > 1 else xp.astype(rows, acc)

@@ -9,16 +9,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._array import Array, Namespace, device_of
+from .._static import table
 from . import nodes
 from .code import THREADS, Leaf, Sum, text
 from .items import Items, wrapped
 from .namespace import xp as expressions
 from .nests import filled, flattened
 
-__all__ = ["Kernel", "Lookup", "Total", "leaf_of", "regular"]
+__all__ = ["Kernel", "Lookup", "Rows", "Total", "compiles", "leaf_of", "regular"]
 
 _PER_THREAD = 8  # terms of a sum
 _MOST_BLOCKS = 65535  # along the second axis of a grid
+
+
+def compiles(*, xp: Namespace) -> bool:
+    """Tell whether a library compiles kernels."""
+    return "RawKernel" in xp.__dict__
 
 
 class Lookup:
@@ -31,6 +37,34 @@ class Lookup:
         """Return what is at an index (...)."""
         found = xp.take(self.values, xp.reshape(index, (-1,)), axis=0)
         return xp.reshape(found, (*index.shape, *found.shape[1:]))
+
+
+class Rows(NamedTuple):
+    """An array (batch, n) of which each item looks elements up in its own row."""
+
+    values: Any
+    base: Array
+    """Where the rows begin, (batch, 1, ...)."""
+
+    @classmethod
+    def of(cls, values: Array, *, axes: int = 1, xp: Namespace) -> Rows:
+        """Return the rows of an array, for a kernel whose items lie along so many axes besides the first."""
+        base = table(_starts, *values.shape, axes, dtype=xp.int64, like=values, xp=xp)
+        if compiles(xp=xp):
+            values = xp.reshape(values, (-1,))
+            values = values if values.flags.c_contiguous else xp.astype(values, values.dtype, copy=True)
+        return cls(Lookup(values), base)
+
+    def at(self, index: Array, *, xp: Namespace) -> Array:
+        """Return what each row has at an index (1, ...)."""
+        if not isinstance(self.values, Lookup):
+            return self.values.at(self.base[(..., *(None,) * (index.ndim - self.base.ndim))] + index, xp=xp)
+        found = xp.take(self.values.values, xp.reshape(index, (-1,)), axis=1)
+        return xp.reshape(found, (found.shape[0], *index.shape[1:]))
+
+
+def _starts(batch: int, n: int, axes: int) -> np.ndarray:
+    return n * np.arange(batch).reshape(-1, *(1,) * axes)
 
 
 class _LookupInKernel(NamedTuple):
@@ -48,10 +82,15 @@ class _LookupInKernel(NamedTuple):
 
 
 class Total:
-    """What an elementwise function returns for the sum of terms over all pixels of an image."""
+    """What an elementwise function returns for the sum of terms, or of products of two, over all pixels of an image."""
 
-    def __init__(self, terms: Any) -> None:
-        self.terms = terms
+    def __init__(self, *factors: Any) -> None:
+        self.factors = factors
+
+    @property
+    def terms(self) -> Any:
+        """What is added up."""
+        return math.prod(self.factors[1:], start=self.factors[0])
 
 
 def regular(a: Array | Lookup, lead: int, *, xp: Namespace) -> Array | Lookup:

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._array import Array, Namespace, complex_dtype
-from .._kernels import elementwise, per_item
-from .._providers import phases, product
+from .._kernels import compiles, elementwise, per_item
+from .._providers import phases, product, zero_padded
 from .._static import table
 from ._modes import (
     frequency,
@@ -53,6 +53,8 @@ def axes_of(ndim: int) -> tuple[int, ...]:
 
 def rfft(x: Array, ndim: int, *, xp: Namespace, s: Sequence[int] | None = None) -> Array:
     """Transform the last `ndim` axes of a real array, zero-padded at the end to `s`."""
+    if s is not None and compiles(xp=xp):
+        x = zero_padded(x, s, xp=xp)
     return xp.fft.rfftn(x, s=x.shape[x.ndim - ndim :] if s is None else tuple(s), axes=axes_of(ndim))
 
 

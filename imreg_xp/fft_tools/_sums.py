@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from .._array import Array, Namespace, is_kind
-from .._providers import matmul
+from .._kernels import elementwise
 from .._static import table
+from .._sums import matmul
 from ._modes import entries, falling
 
 __all__ = ["contract", "derivative", "slopes_and_bends", "taylor_sums"]
@@ -44,9 +46,9 @@ def contract(spectrum: Array, columns: Sequence[Array], *, dtype: object = None,
     else:
         # a real spectrum times complex columns: a quarter of the work
         parts = xp.concat([xp.real(last), xp.imag(last)], axis=-1)
-        t = xp.astype(xp.matmul(flat, xp.astype(parts, spectrum.dtype)), last.dtype)
+        t = xp.matmul(flat, xp.astype(parts, spectrum.dtype))
         k = last.shape[-1]
-        t = t[..., :k] + 1j * t[..., k:]
+        t = _complex(t[..., :k], t[..., k:], dtype=last.dtype, xp=xp)
     if len(modes) == 2:
         return xp.matmul(xp.matrix_transpose(columns[0]), t)
     batch, sizes = t.shape[0], [last.shape[-1]]
@@ -58,6 +60,11 @@ def contract(spectrum: Array, columns: Sequence[Array], *, dtype: object = None,
         batch = t.shape[0]
         sizes.insert(0, column.shape[-2])
     return xp.reshape(t, (batch, *sizes))
+
+
+@elementwise
+def _complex(real: Array, imaginary: Array, *, dtype: Any, xp: Namespace) -> Array:
+    return xp.astype(real, dtype) + 1j * xp.astype(imaginary, dtype)
 
 
 def _real_times_complex(a: Array, b: Array, *, xp: Namespace) -> bool:

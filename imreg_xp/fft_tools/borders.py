@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from .._array import Array, Namespace, device_of
 from .._bounds import bounded
 
-__all__ = ["BOUNDARIES", "continued", "within", "zero_padded"]
+__all__ = ["BOUNDARIES", "continued", "within"]
 
 BOUNDARIES = ("fill", "constant", "wrap", "reflect", "nearest")
 
@@ -39,13 +37,3 @@ def within(image: Array, axis: int, first: int, last: int, *, xp: Namespace) -> 
     x = xp.arange(first, last, dtype=xp.int32, device=device_of(image))
     inside = xp.astype((x >= 0) & (x < image.shape[axis]), image.dtype)
     return xp.reshape(inside, (-1,) + (1,) * (image.ndim - 1 - axis % image.ndim))
-
-
-def zero_padded(image: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
-    """Return the array with zeros after the end of its last axes, as many as `shape` has."""
-    for axis, n in enumerate(shape, start=image.ndim - len(shape)):
-        missing = (*image.shape[:axis], n - image.shape[axis], *image.shape[axis + 1 :])
-        if missing[axis]:
-            zeros = xp.zeros(missing, dtype=image.dtype, device=device_of(image))
-            image = xp.concat([image, zeros], axis=axis)
-    return image

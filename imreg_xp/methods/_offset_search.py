@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._array import Array, Namespace
-from .._engine.coarse import bin_down
+from .._engine.binning import bin_down
 from .._engine.overlap import Best, Pair, best_of, correlation_around, magnified_around, pair_of
 from .._engine.problem import Side, precision
 

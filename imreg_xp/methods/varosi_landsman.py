@@ -261,6 +261,7 @@ def _sides(image_a: Array, image_b: Array, *, xp: Namespace) -> tuple[tuple[Side
         names=("image_a", "image_b"),
         same_shape=False,
         ndim=2,
+        look=False,
         xp=xp,
     )
 
