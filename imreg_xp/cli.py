@@ -6,6 +6,7 @@ What needs astropy, reproject or matplotlib is imported by the command that runs
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -69,6 +70,11 @@ def _one_line() -> Iterator[None]:
         for argument, option in _OPTIONS.items():
             message = message.replace(argument, option)
         raise BadInput(message) from error
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _plotter(plot: str | None) -> Any:
@@ -226,6 +232,13 @@ def register(context: click.Context, /, *, as_json: bool, **options: Any) -> Non
 @click.option("--max-shift", type=float, metavar="N", help="Largest shift of one registration along each axis, pixels.")
 @_NOISE
 @click.option("--window", type=int, default=4, show_default=True, help="How many frames back all-pairs looks.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=_cores,
+    show_default="all cores",
+    help="How many chunks of frames are worked on at a time.",
+)
 @click.option("--out", metavar="DIR", help="Write each frame, resampled onto the reference, as DIR/NAME_aligned.fits.")
 @click.option("--table", metavar="T.ecsv", help="Write the shifts; kept whole and up to date while the command runs.")
 @click.option("--coadd", metavar="MEAN.fits", help="Write the mean of the aligned frames, its variance and coverage.")

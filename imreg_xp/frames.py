@@ -19,7 +19,7 @@ import scipy.fft
 from ._array import Array, Namespace, array_namespace, as_array, device_of, is_kind, known_finite
 from ._memory import pixels_per_chunk
 
-__all__ = ["Block", "Frames", "open_frames"]
+__all__ = ["Block", "Frames", "in_order", "open_frames"]
 
 # What the general estimator holds at a time, at most, with masks and errors: images padded to twice their length along
 # each axis, and for small ones tables of noise and rings.
@@ -74,12 +74,10 @@ class Frames:
         Parts are read here, one after the other. On the host they are worked on in as many threads as `scipy.fft` has
         workers, each with one of its own: that is faster than all workers on one part after the other.
         """
-        if self.device != "cpu":
+        if self.device == "cpu":
+            yield from in_order(work, parts, scipy.fft.get_workers() if self.count > self.chunk else 1)
+        else:
             yield from map(work, parts)
-            return
-        workers = scipy.fft.get_workers() if self.count > self.chunk else 1
-        with _blas().limit(limits=1, user_api="blas"):
-            yield from map(work, parts) if workers == 1 else _in_threads(workers, work, parts)
 
     def spans(self, count: int) -> Iterator[tuple[int, int]]:
         """Go through `count` frames a chunk at a time."""
@@ -121,20 +119,28 @@ def _blas() -> Any:
     return ThreadpoolController()
 
 
-def _in_threads(workers: int, work: Callable[[_Work], _Done], parts: Iterable[_Work]) -> Iterator[_Done]:
+def in_order(work: Callable[[_Work], _Done], parts: Iterable[_Work], workers: int) -> Iterator[_Done]:
+    """Give what `work` makes of each part, in order, some of them at a time in threads, where BLAS has one too."""
+    with _blas().limit(limits=1, user_api="blas"):
+        yield from map(work, parts) if workers == 1 else _in_threads(work, parts, workers)
+
+
+def _in_threads(work: Callable[[_Work], _Done], parts: Iterable[_Work], workers: int) -> Iterator[_Done]:
     waiting: deque[Future[_Done]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for part in parts:
-                # what NumPy does about errors of arithmetic is a matter of the context
-                waiting.append(pool.submit(contextvars.copy_context().run, work, part))
-                if len(waiting) > _AHEAD * workers:
-                    yield waiting.popleft().result()
-            while waiting:
+    pool, wait = ThreadPoolExecutor(workers), True
+    try:
+        for part in parts:
+            # what NumPy does about errors of arithmetic is a matter of the context
+            waiting.append(pool.submit(contextvars.copy_context().run, work, part))
+            if len(waiting) > _AHEAD * workers:
                 yield waiting.popleft().result()
-        finally:
-            for one in waiting:
-                one.cancel()
+        while waiting:
+            yield waiting.popleft().result()
+    except KeyboardInterrupt:
+        wait = False
+        raise
+    finally:
+        pool.shutdown(wait=wait, cancel_futures=True)
 
 
 def _forget(source: np.memmap) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import cached_property
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.fft
 from astropy.time import Time
 from tqdm import tqdm
 
@@ -22,6 +23,7 @@ from .FITS_tools.frame_files import PROBLEMS, FrameFiles
 from .FITS_tools.shift_table import ShiftRow, ShiftTable, as_registration, failed_row, found_row
 from .FITS_tools.stack_output import forget_aligned_frame, is_up_to_date, save_coadd, write_aligned_frame
 from .FITS_tools.write import sweep
+from .frames import in_order
 from .stack_job import StackJob, aligned_name
 from .stacks import POLICIES
 
@@ -105,9 +107,10 @@ class StackRun:
         elif self.by_frame:
             self.table.discard()
         done = [self._still_true(i, known.get(name)) for i, name in enumerate(job.frames)]
-        rows = self._frame_by_frame(done) if self.by_frame else self._together(done)
-        if any(row.ok for row in rows):
-            self._finish(rows, plotting)
+        with scipy.fft.set_workers(job.threads):
+            rows = self._frame_by_frame(done) if self.by_frame else self._together(done)
+            if any(row.ok for row in rows):
+                self._finish(rows, plotting)
         return rows
 
     def _still_true(self, number: int, row: ShiftRow | None) -> ShiftRow | None:
@@ -121,17 +124,26 @@ class StackRun:
         """Register chunk after chunk on the reference; those whose rows are all known only get their aligned files."""
         reference = self.reference.image.astype(np.float64)
         own = self.reference.err if self.job.reference not in POLICIES else self.options["moving_err"]
+
+        def parts() -> Iterator[tuple[int, int, np.ndarray | None]]:
+            for start in range(0, len(rows), self.chunk):
+                stop = min(start + self.chunk, len(rows))
+                yield start, stop, self.files[start:stop] if None in rows[start:stop] else None
+
+        def registered(part: tuple[int, int, np.ndarray | None]) -> tuple[int, int, Registration | None]:
+            start, stop, images = part
+            if images is None:
+                return start, stop, None
+            return start, stop, _registered(register_stack, reference, images, reference_err=own, **self._how())
+
+        workers = scipy.fft.get_workers() if len(rows) > self.chunk else 1
         try:
             with tqdm(total=len(rows), unit="frame", disable=None) as bar:
-                for start in range(0, len(rows), self.chunk):
-                    stop = min(start + self.chunk, len(rows))
-                    new = None in rows[start:stop]
-                    if new:
-                        images = self.files[start:stop]
-                        found = _registered(register_stack, reference, images, reference_err=own, **self._how())
+                for start, stop, found in in_order(registered, parts(), workers):
+                    if found is not None:
                         rows[start:stop] = self._as_rows(start, stop, found)
                     self._write_aligned(start, [row for row in rows[start:stop] if row is not None])
-                    if new:
+                    if found is not None:
                         self.table.write(rows)
                     bar.update(stop - start)
         finally:

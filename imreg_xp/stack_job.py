@@ -27,6 +27,7 @@ class StackJob:
     max_shift: float | None = None
     noise: str = "correlated"
     window: int = 4
+    threads: int = 1
     out: str | None = None
     table: str | None = None
     coadd: str | None = None

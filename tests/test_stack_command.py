@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from commands import refused
 from sky_scenes import seen, sky_header, wcs_of
 
 import imreg_xp
-from imreg_xp.cli import main
+from imreg_xp.cli import _cores, main
 from imreg_xp.FITS_tools.frame_files import FrameFiles
 
 SHAPE = (60, 72)
@@ -324,6 +325,28 @@ def test_the_plot_shows_the_drift(frames, tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("policy", ["first", "mean", "all-pairs"])
+def test_threads_find_the_same(frames, tmp_path, policy, monkeypatch):
+    monkeypatch.setattr("imreg_xp.stack_command._MOST_PER_CHUNK", 2)
+    frames[3].write_text("no FITS")
+    tables = []
+    for threads in (1, 3):
+        folder = tmp_path / f"{threads}"
+        folder.mkdir()
+        outputs = ("--table", folder / "t.ecsv", "--out", folder / "aligned", "--coadd", folder / "mean.fits")
+        result = call(*frames, "--reference", policy, "--threads", threads, *outputs)
+        assert result.exit_code == 1, result.output
+        tables.append({p.name: fits.getdata(p) for p in folder.rglob("*.fits")})
+        tables[-1]["table"] = (folder / "t.ecsv").read_text()
+    assert tables[0].keys() == tables[1].keys()
+    for name, alone in tables[0].items():
+        np.testing.assert_array_equal(alone, tables[1][name], err_msg=name)
+
+
+def test_the_cores_of_this_process_are_the_default():
+    assert 1 <= _cores() <= (os.cpu_count() or 1)
+
+
 @pytest.mark.parametrize("dates", [True, False])
 def test_the_figure_has_every_frame(dates):
     from imreg_xp.plotting import drift_figure
@@ -552,16 +575,22 @@ imreg_xp.cli.main()
 """
 
 
-def test_ctrl_c_leaves_a_table_that_can_be_resumed(many, tmp_path):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ctrl_c_leaves_a_table_that_can_be_resumed(many, tmp_path, threads):
     whole, table = tmp_path / "whole.ecsv", tmp_path / "t.ecsv"
     assert call(*many, "--table", whole).exit_code == 1
 
-    arguments = [sys.executable, "-c", STUCK, *command(many, table, tmp_path / "out")[3:]]
+    # what a thread is at is waited for
+    stuck = STUCK.replace("time.sleep(60)", f"time.sleep({60 if threads == 1 else 4})")
+    arguments = [sys.executable, "-c", stuck, *command(many, table, tmp_path / "out", "--threads", f"{threads}")[3:]]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as run:
         assert "stuck\n" in iter(run.stdout.readline, "")
         run.send_signal(signal.SIGINT)
         assert run.wait(30) == 130
-    # of both batches: the rows of the second were not written yet
-    assert len(read(table)) == 64
+    if threads == 1:
+        # of both batches: the rows of the second were not written yet
+        assert len(read(table)) == 64
+    elif table.exists():
+        assert len(read(table)) in (32, 64)
     assert call(*many, "--table", table, "--resume").exit_code == 1
     assert table.read_bytes() == whole.read_bytes()

@@ -116,6 +116,21 @@ def test_an_error_in_a_thread_is_raised_and_ends_the_work():
     assert len(watched.read) < 20
 
 
+def test_ctrl_c_does_not_wait_for_what_is_at_work():
+    _, opened = blocks_of(4)
+    free = threading.Event()
+
+    def work(block):
+        if block.start == 0:
+            raise KeyboardInterrupt
+        free.wait(30)
+
+    with scipy.fft.set_workers(2), pytest.raises(KeyboardInterrupt):
+        list(opened.done(work, opened))
+    assert not free.is_set()
+    free.set()
+
+
 def test_what_numpy_does_about_errors_goes_along():
     _, opened = blocks_of(4)
     with scipy.fft.set_workers(2), np.errstate(divide="raise"), pytest.raises(FloatingPointError):

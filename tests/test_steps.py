@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from imreg_xp._array import array_namespace
-from imreg_xp._engine.extend import BORDER, footprint, make_field
-from imreg_xp._engine.frozen import Level
+from imreg_xp._engine.extend import BORDER, box_of, footprint, make_field
+from imreg_xp._engine.frozen import Level, _sums_with_model
 from imreg_xp._engine.noise import products_of
 from imreg_xp._engine.periodic_errors import _scattered
 from imreg_xp._engine.problem import Options
@@ -119,11 +119,38 @@ def test_what_filters_are_made_from(backend, shape, factors, count, rng):
     scale, background = rng.normal(size=(2, 2, *(1,) * len(shape)))
     ones = [1] * len(shape)
     window = [rng.uniform(size=(2, *ones[:k], n, *ones[k + 1 :])) for k, n in enumerate(shape)][:factors]
-    (s, b, *maps), xp = on(backend, scale, background, value, image, weight, *window)
-    found = _windowed(s, b, *(piece for a in maps for piece in _in_pieces(a, count)), count=count, xp=xp)
+    weights = [weight, *window] if factors else [weight]
+    (s, b, *maps), xp = on(backend, scale, background, value, image, *weights, *window)
+    pieces = [piece for a in maps for piece in _in_pieces(a, count)]
+    found = _windowed(s, b, *pieces, count=count, weights=len(weights), xp=xp)
+    weight = math.prod(weights)
     taper = math.prod(window)
     for got, whole in zip(found, (value, weight * (image - scale * value - background)), strict=True):
         close(backend, got, sum(np.split(taper * whole, count, axis=1)))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_box_is_the_footprint_by_its_factors(backend, shape, rng):
+    (x, d), xp = on(
+        backend, rng.normal(size=(2, *shape)), np.array([[1.2, -0.4, 0.7], [-1.6, 1.1, 0]])[:, : len(shape)]
+    )
+    grid = tuple(n + 3 for n in shape)
+    field = make_field(x, None, shape, wrap=False, xp=xp)
+    factors = [backend.to_numpy(a) for a in box_of(field, d, shape, grid, x.dtype, xp=xp)]
+    number = backend.asarray(np.ones((1,) * (1 + len(shape))))
+    whole = backend.to_numpy(footprint(number, field, d, shape, grid=grid, xp=xp))
+    np.testing.assert_array_equal(math.prod(factors), whole)
+    assert 0 < np.sum(whole) < whole.size
+
+
+def test_factors_of_weights_count_as_their_product(backend, rng):
+    value, image = rng.normal(size=(2, 2, 6, 8))
+    factors = rng.uniform(size=(2, 6, 1)), rng.uniform(size=(2, 1, 8))
+    (v, m, *f), xp = on(backend, value, image, *factors)
+    w = math.prod(factors)
+    found = _sums_with_model(tuple(f), v, m, fit_scale=True, xp=xp)
+    for got, terms in zip(found, (w, w * image, w * value, w * value**2, w * value * image), strict=True):
+        close(backend, got, np.sum(terms, axis=(1, 2)))
 
 
 @pytest.mark.parametrize("weight", ["number", "map"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Sequence
 
 from .._array import Array, Namespace
@@ -23,7 +25,7 @@ def bin_down(image: Array, weight: Array, factors: Sequence[int], *, xp: Namespa
 
 def block_mean(image: Array, factors: Sequence[int], *, xp: Namespace) -> Array:
     """Average blocks of `factors` pixels; what does not fill a block at the end is left out."""
-    return _block_sum(image, factors, xp=xp) / math.prod(factors)
+    return _block_sum(image, factors, math.prod(factors), xp=xp)
 
 
 def weights_of(side: Side, *, xp: Namespace) -> Array | None:
@@ -49,15 +51,17 @@ def binned(side: Side, factors: Sequence[int], *, xp: Namespace) -> Side:
     return Side(image, None if side.valid is None else valid, err)
 
 
-def _block_sum(x: Array, factors: Sequence[int], *, xp: Namespace) -> Array:
+def _block_sum(x: Array, factors: Sequence[int], divisor: int = 1, *, xp: Namespace) -> Array:
     for axis, f in enumerate(factors):
         k = axis + 1
         n = x.shape[k] // f
         # a sum of slices: libraries sum over short axes slowly
-        x = _sum(*(x[(*(slice(None),) * k, slice(i, n * f, f), ...)] for i in range(f)), xp=xp)
+        parts = (x[(*(slice(None),) * k, slice(i, n * f, f), ...)] for i in range(f))
+        x = _sum(*parts, divisor=divisor if k == len(factors) else 1, xp=xp)
     return x
 
 
 @elementwise
-def _sum(*parts: Array, xp: Namespace) -> Array:  # noqa: ARG001
-    return sum(parts[1:], start=parts[0])
+def _sum(*parts: Array, divisor: int, xp: Namespace) -> Array:  # noqa: ARG001
+    total = functools.reduce(operator.add, parts)
+    return total if divisor == 1 else total / divisor

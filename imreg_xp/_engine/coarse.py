@@ -59,21 +59,16 @@ class Coarse(NamedTuple):
     """(batch,) log-likelihood per pixel that it gains."""
 
 
-def _gain(spectrum: Array, grid: Sequence[int], *, xp: Namespace) -> Array:
-    """Return the filter that low-passes an image where its spectrum sinks into its noise floor, divided by N."""
-    return wiener(spectrum, grid, xp=xp) / math.prod(grid)
-
-
 def _denoised(x: Array, w: Array | None, *, xp: Namespace) -> Array:
     """Low-pass an image where its spectrum sinks into its noise floor, with the invalid pixels left out."""
     shape = x.shape[1:]
     grid = fast_length([n + max(n // 4, 1) for n in shape])
     if w is None:
         spectrum = rfft(extend(x, grid, xp=xp), len(grid), xp=xp)
-        return crop(irfft(product(spectrum, _gain(spectrum, grid, xp=xp)), grid, xp=xp), shape)
+        return crop(irfft(product(spectrum, wiener(spectrum, grid, xp=xp)), grid, keep=False, xp=xp), shape)
     good = xp.astype(w > 0, x.dtype)
     both = rfft(xp.stack([x * good, good], axis=1), len(grid), xp=xp, s=grid)
-    passed = irfft(both * _gain(both[:, 0, ...], grid, xp=xp)[:, None, ...], grid, xp=xp)
+    passed = irfft(both * wiener(both[:, 0, ...], grid, xp=xp)[:, None, ...], grid, xp=xp)
     value, share = crop(passed[:, 0, ...], shape), crop(passed[:, 1, ...], shape)
     return good * value / xp.where(share > 0.2, share, 1.0)
 
@@ -109,15 +104,13 @@ def _plain_sums(reference: Array, moving: Array, lags: Lags, min_overlap: float,
 
 def _over_boxes(x: Array, which: int, lags: Lags, *, xp: Namespace) -> tuple[Array, Array, Array]:
     """Return the sums of an image and of its square over the overlap at each lag, and of its square over all of it."""
-    both = _with_square(x, xp=xp)
-    # the last axis first: running sums along it are fast
-    for axis in reversed(range(len(lags.axes))):
-        both = range_sums(both, axis + 2, box_ends, (*lags.axes[axis], which), xp=xp)
-    return both[:, 0, ...], both[:, 1, ...], column(inner(x, x, x.dtype, xp=xp), x, xp=xp)
-
-
-def _with_square(x: Array, *, xp: Namespace) -> Array:
-    return xp.stack([x, x * x], axis=1)
+    sums = []
+    for a in (x, x * x):
+        # the last axis first: running sums along it are fast
+        for axis in reversed(range(len(lags.axes))):
+            a = range_sums(a, axis + 1, box_ends, (*lags.axes[axis], which), xp=xp)
+        sums.append(a)
+    return sums[0], sums[1], column(inner(x, x, x.dtype, xp=xp), x, xp=xp)
 
 
 def _likeness(s: _Sums, near: Array, min_overlap: float, *, xp: Namespace) -> tuple[Array, Array]:

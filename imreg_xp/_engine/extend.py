@@ -28,7 +28,7 @@ from .fill import crop, fill_invalid
 __all__ = [
     "BORDER",
     "Field",
-    "box_sides",
+    "box_of",
     "extend",
     "footprint",
     "make_field",
@@ -149,9 +149,15 @@ def _is_inside(i: Array, offset: Array, *, lengths: tuple[int, int], xp: Namespa
     return (i < n) & (x >= border) & (x <= length - 1 - border)
 
 
-def box_sides(field: Field, offset: Array, shape: Sequence[int], *, xp: Namespace) -> list[Array]:
-    """Return per axis the length (batch,) of the `footprint`, which is a box if there are no holes."""
-    return [xp.sum(xp.astype(ok, offset.dtype), axis=1) for ok in _inside(field, offset, shape, shape, xp=xp)]
+def box_of(
+    field: Field, offset: Array, shape: Sequence[int], grid: Sequence[int], dtype: object, *, xp: Namespace
+) -> list[Array]:
+    """Return the factors, one per axis, of the `footprint` as a map of ones and zeros, of a field without holes."""
+    ndim = len(shape)
+    return [
+        xp.astype(xp.reshape(ok, (ok.shape[0], *along(n=ok.shape[1], axis=axis, ndim=ndim))), dtype)
+        for axis, ok in enumerate(_inside(field, offset, shape, grid, xp=xp))
+    ]
 
 
 def footprint(

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from .._array import Array, Namespace
 from .._kernels import Total, elementwise, per_item
-from ..fft_tools._dft import fourier_translate
+from ..fft_tools._dft import translated
 from .extend import Field, sample, single
 from .problem import Options
 
-__all__ = ["Frozen", "Level", "Weighed", "attenuated", "gain_and_background", "lightened", "model", "residual_of"]
+__all__ = [
+    "Frozen",
+    "Level",
+    "Weighed",
+    "Weights",
+    "attenuated",
+    "gain_and_background",
+    "lightened",
+    "model",
+    "product_of",
+    "residual_of",
+    "single_weights",
+]
+
+
+Weights = Array | tuple[Array, ...]
+"""A map, or factors (batch, ..., n, ...) along one axis each."""
 
 
 class Weighed(Protocol):
@@ -20,7 +38,7 @@ class Weighed(Protocol):
     @property
     def moving(self) -> Array: ...
     @property
-    def weight(self) -> Array: ...
+    def weight(self) -> Weights: ...
     @property
     def attenuation(self) -> Array: ...
 
@@ -34,9 +52,9 @@ class Frozen(NamedTuple):
     filtered: bool
     """It is not 1 for all."""
     moving: Array
-    weight: Array
+    weight: Weights
     box: list[Array] | None
-    """Sides (batch,) of the box of pixels with a weight; None: they are not known to be a box."""
+    """Factors of the weights along each axis, if they are 1 in a box and 0 elsewhere; None: that is not known."""
     attenuation: Array
     """Gain over the gain by least squares, which noise in the reference lowers."""
     unit: Array | None
@@ -45,11 +63,21 @@ class Frozen(NamedTuple):
     """All weights are 0 or 1."""
 
 
+def product_of(weight: Weights) -> Array:
+    """Return weights as one map."""
+    return functools.reduce(operator.mul, weight) if isinstance(weight, tuple) else weight
+
+
+def single_weights(weight: Weights, *, xp: Namespace) -> Weights:
+    """Return weights in single precision."""
+    return tuple([single(a, xp=xp) for a in weight]) if isinstance(weight, tuple) else single(weight, xp=xp)
+
+
 def lightened(frozen: Frozen, *, xp: Namespace) -> Frozen:
     """Return the problem in single precision."""
     field = frozen.field._replace(spectrum=single(frozen.field.spectrum, xp=xp))
-    moving, weight, gains = (single(a, xp=xp) for a in (frozen.moving, frozen.weight, frozen.gains))
-    return frozen._replace(field=field, moving=moving, weight=weight, gains=gains)
+    moving, gains = (single(a, xp=xp) for a in (frozen.moving, frozen.gains))
+    return frozen._replace(field=field, moving=moving, weight=single_weights(frozen.weight, xp=xp), gains=gains)
 
 
 class Level(NamedTuple):
@@ -65,8 +93,9 @@ class Level(NamedTuple):
 
 def model(field: Field, offset: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Array, Array]:
     """Return the spectrum and the map of r(x - offset)."""
-    spectrum = fourier_translate(field.spectrum, offset, field.grid, xp=xp)
-    return spectrum, sample(spectrum, field.grid, shape, xp=xp)
+    spectrum, spare = translated(field.spectrum, offset, field.grid, xp=xp)
+    value = sample(spectrum if spare is None else spare, field.grid, shape, keep=spare is None, xp=xp)
+    return spectrum, value
 
 
 @elementwise
@@ -85,13 +114,14 @@ def gain_and_background(value: Array, frozen: Weighed, options: Options, *, xp: 
 
 @elementwise
 def _sums_with_model(
-    weight: Array,
+    weight: Weights,
     value: Array,
     moving: Array,
     *,
     fit_scale: bool,
     xp: Namespace,  # noqa: ARG001
 ) -> tuple[Total, ...]:
+    weight = product_of(weight)
     weighted = weight * value
     sums = Total(weight), Total(weight, moving), Total(weighted), Total(weighted, value)
     return (*sums, Total(weighted, moving)) if fit_scale else sums

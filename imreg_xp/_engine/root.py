@@ -11,7 +11,7 @@ from ..fft_tools._dft import rfft
 from ..fft_tools._modes import taylor_columns
 from ..fft_tools._sums import contract, slopes_and_bends, taylor_sums
 from ._linalg import inverse
-from .frozen import Frozen, Level, lightened
+from .frozen import Frozen, Level, Weights, lightened, product_of
 from .problem import column
 
 __all__ = ["newton_step", "root", "series_at_0"]
@@ -58,13 +58,14 @@ def _root(ahead: Array, own: Array, offset: Array, scale: Array, *, steps: int, 
 
 @elementwise
 def _weighted_maps(
-    weight: Array,
+    weight: Weights,
     moving: Array,
     value: Array,
     background: Array,
     *,
     xp: Namespace,  # noqa: ARG001
 ) -> tuple[Array, Array]:
+    weight = product_of(weight)
     return weight * (moving - background), weight * value
 
 

@@ -21,7 +21,16 @@ from ..fft_tools._dft import rfft
 from ..fft_tools._sums import slopes_and_bends, taylor_sums
 from ._linalg import inverse, symmetric
 from .extend import single, slopes_of
-from .frozen import Frozen, Level, gain_and_background, model, residual_of
+from .frozen import (
+    Frozen,
+    Level,
+    Weights,
+    gain_and_background,
+    model,
+    product_of,
+    residual_of,
+    single_weights,
+)
 from .problem import Options, column
 from .root import newton_step, series_at_0
 
@@ -65,7 +74,8 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
     numbers = (column(x, value, xp=xp) for x in (level.scale, level.background))
     left, square, *rest = _residuals(frozen.moving, value, frozen.weight, *numbers, keep=not frozen.binary, xp=xp)
     residual = rest[0] if rest else None
-    moved, value, left, weight = (single(a, xp=xp) for a in (moved, value, left, frozen.weight))
+    moved, value, left = (single(a, xp=xp) for a in (moved, value, left))
+    weight = single_weights(frozen.weight, xp=xp)
     gains = single(frozen.gains, xp=xp) if frozen.filtered else None
     slopes = slopes_of(moved, gains, grid, xp=xp)
     sums = tuple([xp.astype(a, acc, copy=False) for a in _slope_sums(weight, value, left, *slopes, xp=xp)])
@@ -94,18 +104,18 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
 
 @elementwise
 def _residuals(
-    moving: Array, value: Array, weight: Array, scale: Array, background: Array, *, keep: bool, xp: Namespace
+    moving: Array, value: Array, weight: Weights, scale: Array, background: Array, *, keep: bool, xp: Namespace
 ) -> tuple[Array | Total, ...]:
     """Return what the model leaves times the weights, the sum of that times what it leaves, and that to `keep`."""
     residual = residual_of(moving, value, scale, background, xp=xp)
-    left = weight * residual
+    left = product_of(weight) * residual
     found = left, Total(left, residual)
     return (*found, residual) if keep else found
 
 
 @elementwise
 def _slope_sums(
-    weight: Array,
+    weight: Weights,
     value: Array,
     left: Array,
     *slopes: Array,
@@ -113,6 +123,7 @@ def _slope_sums(
 ) -> tuple[Total, ...]:
     """Return the sums of the slopes times w rho, and of w times the slopes times model, 1 and each other (i <= j)."""
     found = [Total(q, left) for q in slopes]
+    weight = product_of(weight)
     for axis, slope in enumerate(slopes):
         weighted = weight * slope
         found = [*found, Total(weighted, value), Total(weighted), *(Total(weighted, q) for q in slopes[axis:])]
@@ -205,7 +216,7 @@ def shares_of(
 
 
 def cleaned(
-    weight: Array, value: Array, slopes: Sequence[Array], shares: Sequence[Array], options: Options, *, xp: Namespace
+    weight: Weights, value: Array, slopes: Sequence[Array], shares: Sequence[Array], options: Options, *, xp: Namespace
 ) -> tuple[Array, ...]:
     """Return the slopes with what gain and background explain of them taken off, times the weights."""
     numbers = [column(share[:, k], value, xp=xp) for share in shares for k in range(share.shape[1])]
@@ -215,13 +226,13 @@ def cleaned(
 
 @elementwise
 def _cleaned(
-    weight: Array,
+    weight: Weights,
     value: Array,
     *rest: Array,
     chosen: tuple[int, ...],
     xp: Namespace,  # noqa: ARG001
 ) -> tuple[Array, ...]:
-    each = 1 + len(chosen)
+    weight, each = product_of(weight), 1 + len(chosen)
     slopes, shares = rest[: len(rest) // each], rest[len(rest) // each :]
     found = []
     for axis, slope in enumerate(slopes):

@@ -7,14 +7,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._array import Array, Namespace, device_of
-from .._providers import zero_padded
+from .._providers import factored, zero_padded
 from .._static import Keep, keeping, numbers
 from ..fft_tools._dft import rfft
 from ._linalg import inverse, symmetric
 from .binning import binned, weights_of
 from .coarse import search
-from .extend import box_sides, footprint, make_field, roll, single, soft_window
-from .frozen import Frozen, Level, attenuated, gain_and_background, lightened, model
+from .extend import box_of, footprint, make_field, roll, single, soft_window
+from .frozen import (
+    Frozen,
+    Level,
+    attenuated,
+    gain_and_background,
+    lightened,
+    model,
+    product_of,
+    single_weights,
+)
 from .noise import pairs_in_box, pairs_of, plausible, products_of, score_covariance
 from .problem import Norm, Options, Side, normalised, over_image, too_few
 from .result import Registration, Status, finish
@@ -98,13 +107,14 @@ def _freeze(
     grid, acc = field.grid, offset.dtype
     moving = _on_grid(moving, grid, xp=xp)
     image = moving.image
-    w = weights_of(moving, xp=xp)
-    w = xp.ones((1,) * image.ndim, dtype=image.dtype, device=device_of(image)) if w is None else w
-    w = footprint(w, field, offset, shape, grid=grid, xp=xp)
     none = xp.ones((1,), dtype=acc, device=device_of(image))
-    box = None
-    if not options.wrap and moving.valid is None and field.holes is None:
-        box = box_sides(field, offset, shape, xp=xp)
+    maps, box = weights_of(moving, xp=xp), None
+    if options.wrap or field.holes is not None or maps is not None:
+        maps = xp.ones((1,) * image.ndim, dtype=image.dtype, device=device_of(image)) if maps is None else maps
+        w = footprint(maps, field, offset, shape, grid=grid, xp=xp)
+    else:
+        box = box_of(field, offset, shape, grid, image.dtype, xp=xp)
+        w = factored(box, xp=xp)
     frozen = Frozen(field, none, False, image, w, box, none, None, True)
     light = lightened(frozen, xp=xp)
     moved, value = model(light.field, offset, grid, xp=xp)
@@ -141,7 +151,7 @@ def _with_filter(
     """Return the problem with attenuation and maximum-likelihood filter, from the model at an offset."""
     grid = frozen.field.grid
     window = soft_window(frozen.field, offset, shape, grid=grid, xp=xp)
-    light = frozen._replace(moving=image, weight=single(frozen.weight, xp=xp))
+    light = frozen._replace(moving=image, weight=single_weights(frozen.weight, xp=xp))
     rings = rings_of(value, light, level, window, grid, pixels=math.prod(shape), binary=frozen.binary, xp=xp)
     ratio = attenuation(rings, level.scale, xp=xp) if options.fit_scale else frozen.attenuation
     gains = ml_weights(rings, level.scale * ratio, len(shape), xp=xp)
@@ -163,7 +173,8 @@ def _result(
     acc = offset.dtype
     used = last.count
     if not frozen.binary:
-        used = xp.sum(xp.astype(frozen.weight > 0, acc), axis=over_image(frozen.weight))
+        weight = product_of(frozen.weight)
+        used = xp.sum(xp.astype(weight > 0, acc), axis=over_image(weight))
     fitted = offset.shape[-1] + options.fit_scale + options.fit_background
     dof = used - fitted
     square = last.square
@@ -199,12 +210,13 @@ def _score_matrix(
     white = last.normal * unit[:, None, None]
     if not options.correlated:
         return white
-    grid, ndim = frozen.field.grid, len(last.slopes)
+    grid, ndim, acc = frozen.field.grid, len(last.slopes), last.step.dtype
     products = products_of(*_whitened(frozen, last, options, xp=xp), change=-last.scale[:, None] * last.step, xp=xp)
     if frozen.box is None:
-        pairs = pairs_of(rfft(xp.astype(frozen.weight > 0, frozen.weight.dtype), ndim, xp=xp), grid, xp=xp)
+        weight = product_of(frozen.weight)
+        pairs = pairs_of(rfft(xp.astype(weight > 0, weight.dtype), ndim, xp=xp), grid, xp=xp)
     else:
-        pairs = pairs_in_box(frozen.box, xp=xp)
+        pairs = pairs_in_box([xp.sum(a, axis=over_image(a), dtype=acc) for a in frozen.box], xp=xp)
     j, level = score_covariance(products, pairs, grid, xp=xp)
     # the residuals give the shape of the noise, the given errors its level
     factor = correction if frozen.unit is None else unit / xp.where(level > 0, level, 1.0)
@@ -216,7 +228,7 @@ def _whitened(frozen: Frozen, last: Score, options: Options, *, xp: Namespace) -
     """Return the spectra of residuals and slopes times the roots of the weights."""
     if frozen.binary:
         return last.residual_spectrum, last.slope_spectra
-    ndim, half = len(last.slopes), xp.sqrt(single(frozen.weight, xp=xp))
+    ndim, half = len(last.slopes), xp.sqrt(single(product_of(frozen.weight), xp=xp))
     maps = half * single(last.residual, xp=xp), *cleaned(half, last.value, last.slopes, last.shares, options, xp=xp)
     rest, *slopes = (rfft(a, ndim, xp=xp) for a in maps)
     return rest, slopes

@@ -11,7 +11,7 @@ from .._array import Array, Namespace, device_of
 from .._bounds import at_least
 from .._kernels import elementwise
 from ..fft_tools._dft import part
-from .frozen import Level, Weighed, residual_of
+from .frozen import Level, Weighed, Weights, product_of, residual_of
 from .problem import Side, column, over_image, precision
 from .rings import Rings, folds_of, radial_means, sampled_spectrum
 from .spectrum import power
@@ -20,8 +20,8 @@ __all__ = ["combined", "rings_of"]
 
 
 def combined(
-    reference: Side, moving: Side, moved: Callable[[Array], Array], w: Array, scale: Array, *, xp: Namespace
-) -> tuple[Array, Array | None, bool]:
+    reference: Side, moving: Side, moved: Callable[[Array], Array], w: Weights, scale: Array, *, xp: Namespace
+) -> tuple[Weights, Array | None, bool]:
     """Return the weights, the variance of a pixel of weight 1 (None: unknown), and whether all weights are 0 or 1.
 
     Where both images have errors the variance is that of data less model; the weights `w` are of `moving` alone.
@@ -33,14 +33,15 @@ def combined(
     maps = e_m.ndim > 1 or (e_r is not None and e_r.ndim > 1)
     if e_r is None:
         # of the whole image, as the relative weights are
-        return w, xp.astype(_relative(moving, w, xp=xp)[1], scale.dtype) + 0 * scale, not maps
+        return w, xp.astype(_relative(moving, moving.image, xp=xp)[1], scale.dtype) + 0 * scale, not maps
     if not maps:
         return w, e_m**2 + scale**2 * e_r**2, True
+    w = product_of(w)
     # the relative precision is bounded, so that rolling it by Fourier leaves only rounding errors; a variance is not
-    p_r, best_r = _relative(reference, w, xp=xp)
+    p_r, best_r = _relative(reference, moving.image, xp=xp)
     if p_r.shape[1:] != (1,) * (w.ndim - 1):
         p_r = at_least(moved(p_r), 0.0, xp=xp)
-    p_m, best_m = _relative(moving, w, xp=xp)
+    p_m, best_m = _relative(moving, moving.image, xp=xp)
     joint = p_r * column(best_m, w, xp=xp) + p_m * column(scale**2 * best_r, w, xp=xp)
     precise = xp.where((w > 0) & (joint > 0), p_r * p_m / xp.where(joint > 0, joint, 1.0), 0 * joint)
     best = xp.max(precise, axis=over_image(precise))
@@ -74,16 +75,17 @@ def rings_of(
     whitened by the weights, at the level they make of the noise, unless they are `binary`. So many `pixels` the images
     have: None, as many as the maps.
     """
-    weight = moving.weight
+    weights = moving.weight if isinstance(moving.weight, tuple) else (moving.weight,)
     if not binary:
+        weight = product_of(weights)
         acc, axes = level.scale.dtype, over_image(weight)
         count, total = xp.sum(xp.astype(weight > 0, acc), axis=axes), xp.sum(weight, axis=axes, dtype=acc)
-        weight = xp.sqrt(weight * column(count / xp.where(total > 0, total, 1.0), weight, xp=xp))
+        weights = (xp.sqrt(weight * column(count / xp.where(total > 0, total, 1.0), weight, xp=xp)),)
     numbers = (column(a, value, xp=xp) for a in (level.scale, level.background))
     window = [xp.astype(a, value.dtype, copy=False) for a in window]
     count = folds_of(value.shape[1], grid)
-    pieces = [piece for a in (value, moving.moving, weight, *window) for piece in _in_pieces(a, count)]
-    maps = _windowed(*numbers, *pieces, count=count, xp=xp)
+    pieces = [piece for a in (value, moving.moving, *weights, *window) for piece in _in_pieces(a, count)]
+    maps = _windowed(*numbers, *pieces, count=count, weights=len(weights), xp=xp)
     powers = _powers(*(sampled_spectrum(a, grid, xp=xp) for a in maps), xp=xp)
     (r, c, p), modes = radial_means(powers, grid, xp=xp)
     s = level.scale[:, None]
@@ -100,15 +102,21 @@ def _in_pieces(x: Array, count: int) -> list[Array]:
 
 
 @elementwise
-def _windowed(scale: Array, background: Array, *pieces: Array, count: int, xp: Namespace) -> tuple[Array, Array]:
+def _windowed(
+    scale: Array, background: Array, *pieces: Array, count: int, weights: int, xp: Namespace
+) -> tuple[Array, Array]:
     """Return the sums of `count` pieces of the model and of what is left of it, in a window: these come piece by piece.
 
-    `pieces` are those of the model, of the image, of its weights, and of the factors of the window.
+    `pieces` are those of the model, of the image, of so many factors of its weights, and of those of the window.
     """
     rows = [pieces[k : k + count] for k in range(0, len(pieces), count)]
     found = [
-        _in_window(value, weight * residual_of(image, value, scale, background, xp=xp), window)
-        for value, image, weight, *window in zip(*rows, strict=True)
+        _in_window(
+            value,
+            product_of(tuple(factors[:weights])) * residual_of(image, value, scale, background, xp=xp),
+            factors[weights:],
+        )
+        for value, image, *factors in zip(*rows, strict=True)
     ]
     model, residual = (functools.reduce(operator.add, parts) for parts in zip(*found, strict=True))
     return model, residual

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._array import Array, Namespace, accumulator_dtype
 from .kernel import Kernel, Lookup, Total, compiles, leaf_of, regular
-from .nests import flattened
+from .nests import filled, flattened
 
 __all__ = ["elementwise", "per_item"]
 
@@ -51,23 +51,25 @@ def elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make one kernel of an elementwise function of arrays (batch or 1, n or 1, ...), where that can be.
 
     It can where arrays are as large as images, or numbers (batch, 1, ..., 1); and where they have three axes at most.
-    The function returns an array, or several, and `Total`s if all are as large.
+    An argument may be a tuple of arrays. The function returns an array, or several, and `Total`s if all are as large.
     """
     by_axes = {lead: per_item(function, lead=lead) for lead in (2, 3)}
 
     @functools.wraps(function)
-    def call(*args: Array | None, **options: Any) -> Any:
+    def call(*args: Array | tuple[Array, ...] | None, **options: Any) -> Any:
         xp = options["xp"]
         if not compiles(xp=xp):
             found = function(*args, **options)
             return _each(functools.partial(_summed, xp=xp), found) if isinstance(found, (Total, tuple)) else found
-        shapes = [a.shape[1:] for a in args if a is not None]
+        arrays: list[Any] = []
+        skeleton = flattened(args, (xp.ndarray,), arrays)
+        shapes = [a.shape[1:] for a in arrays]
         shape, ndim = max(shapes, key=math.prod), len(shapes[0]) + 1
         fits = ndim == 3 and math.prod(shape) < _MOST_PIXELS
         # laying parts of images out in one row would copy them
-        whole = not fits or all(a.flags.c_contiguous for a in args if a is not None)
+        whole = not fits or all(a.flags.c_contiguous for a in arrays)
         if whole and all(s == shape or math.prod(s) == 1 for s in shapes):
-            flat = [None if a is None else xp.reshape(a, (a.shape[0], math.prod(a.shape[1:]))) for a in args]
+            flat = filled(skeleton, [xp.reshape(a, (a.shape[0], math.prod(a.shape[1:]))) for a in arrays])
             found = by_axes[2](*flat, **options)
             return _each(lambda x: xp.reshape(x, (x.shape[0], *shape)) if x.ndim > 1 else x, found)
         if fits:

@@ -16,9 +16,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from .._array import Array, Namespace, complex_dtype
+from .._array import Array, Namespace, complex_dtype, overwriting_fft
 from .._kernels import compiles, elementwise, per_item
-from .._providers import phases, product, zero_padded
+from .._providers import inverse_transform, phases, product, zero_padded
 from .._static import table
 from ._modes import (
     frequency,
@@ -42,6 +42,7 @@ __all__ = [
     "shift_waves",
     "taylor_basis",
     "translate_real_part",
+    "translated",
     "turns",
 ]
 
@@ -58,8 +59,10 @@ def rfft(x: Array, ndim: int, *, xp: Namespace, s: Sequence[int] | None = None) 
     return xp.fft.rfftn(x, s=x.shape[x.ndim - ndim :] if s is None else tuple(s), axes=axes_of(ndim))
 
 
-def irfft(spectrum: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
-    """Invert `rfft` up to the factor N, which is cheaper to apply to something small."""
+def irfft(spectrum: Array, shape: Sequence[int], *, keep: bool = True, xp: Namespace) -> Array:
+    """Invert `rfft` up to the factor N, which is cheaper to apply to something small; images need not be kept."""
+    if not keep:
+        return inverse_transform(spectrum, shape, keep=False, xp=xp)
     return xp.fft.irfftn(spectrum, s=tuple(shape), axes=axes_of(len(shape)), norm="forward")
 
 
@@ -191,6 +194,15 @@ def fourier_translate(
     return _by_all(spectrum, *shift_waves(shape, offset, spectrum.dtype, factor=factor, xp=xp), xp=xp)
 
 
+def translated(spectrum: Array, offset: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Array, Array | None]:
+    """Return what `fourier_translate` does; and where that is cheap once more, to be written over."""
+    waves = shift_waves(shape, offset, spectrum.dtype, xp=xp)
+    if overwriting_fft(spectrum) is None:
+        return _by_all(spectrum, *waves, xp=xp), None
+    found: tuple[Array, Array] = _by_all_twice(spectrum, *waves, xp=xp)
+    return found
+
+
 def shift_waves(
     shape: Sequence[int], offset: Array, dtype: Any, *, factor: Array | None = None, xp: Namespace
 ) -> list[Array]:
@@ -206,6 +218,12 @@ def shift_waves(
 @elementwise
 def _by_all(spectrum: Array, first: Array, *waves: Array, xp: Namespace) -> Array:  # noqa: ARG001
     return functools.reduce(product, waves, spectrum * first)
+
+
+@elementwise
+def _by_all_twice(spectrum: Array, *waves: Array, xp: Namespace) -> tuple[Array, Array]:
+    found = _by_all(spectrum, *waves, xp=xp)
+    return found, found
 
 
 def translate_real_part(spectrum: Array, offset: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
