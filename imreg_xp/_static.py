@@ -41,9 +41,9 @@ def _made_on_host(make: Callable[..., np.ndarray], args: tuple[Hashable, ...], d
 
 
 _on_host = functools.lru_cache(maxsize=1024)(_made_on_host)
-_large_on_host = functools.lru_cache(maxsize=24)(_made_on_host)
+_large_on_host = functools.lru_cache(maxsize=64)(_made_on_host)
 _small = functools.lru_cache(maxsize=1024)(_made)
-_large = functools.lru_cache(maxsize=24)(_made)
+_large = functools.lru_cache(maxsize=64)(_made)
 
 
 def table(

@@ -5,6 +5,7 @@ The tables follow from shapes and options alone, and are made on the host.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -82,6 +83,7 @@ def _ends(a: LagAxis) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(start, stop), (start + lag, stop + lag)]
 
 
+@functools.lru_cache(maxsize=64)
 def box_ends(*args: Any) -> tuple[np.ndarray, np.ndarray]:
     """(grid,) each: first pixel of the overlap and the last + 1, in the reference (0) or the moving image (1)."""
     *axis, which = args

@@ -148,7 +148,7 @@ def _sums_of_blocks(
 ) -> list[Array]:
     """Return the sums over rings, the outer ones first, in two steps: over blocks, and over those of a ring."""
     mode, weight, block, one = (
-        table(_part_of_blocks, shape, stride, k, dtype=d, like=flat[0], large=True, xp=xp)
+        table(_part_of_blocks, shape, stride, k, dtype=d, like=flat[0], large=k < 2, xp=xp)
         for k, d in enumerate((xp.int64, dtype, xp.int64, dtype))
     )
     blocks = _weighted_sums([Rows.of(a, xp=xp) for a in flat], mode, weight, xp=xp)

@@ -36,6 +36,8 @@ from .weights import combined, rings_of
 __all__ = ["solve"]
 
 _STEPS = 3  # of Newton, by the cross-spectrum
+_NARROW = 100  # pixels
+_STEPS_ALONE = 4  # from the whole-pixel peak, before the last one: where there is much noise that may be far
 
 
 def solve(
@@ -69,15 +71,14 @@ def solve(
     )
     offset = coarse.offset
     if max(factors) > 1:
-        frozen, at, level = _freeze(small_r, small_m, offset, options, keep, xp=xp)
-        offset = root(frozen, offset, at, level, steps=_STEPS, xp=xp)
+        # the narrow are little but border
+        steps = 1 if min(*small_r.image.shape[1:], *small_m.image.shape[1:]) < _NARROW else 0
+        offset = _refined(_freeze(small_r, small_m, offset, options, keep, xp=xp), offset, steps, options, xp=xp)
         offset = offset * numbers(factors, dtype=offset.dtype, like=offset, xp=xp)
     start = offset
-    frozen, at, level = _freeze(reference, moving, start, options, keep, xp=xp)
-    offset = root(frozen, start, at, level, steps=_STEPS, xp=xp)
-    if max(factors) == 1:
-        # small images are little but border, and `root` takes that as it is at its start
-        offset = offset + score(frozen, offset, options, xp=xp).step
+    there = _freeze(reference, moving, start, options, keep, xp=xp)
+    offset = _refined(there, start, _STEPS_ALONE if max(factors) == 1 else 0, options, xp=xp)
+    frozen = there[0]
     last = score(frozen, offset, options, xp=xp)
     flags = {
         Status.FLAT_IMAGE: norm_r.flat | norm_m.flat,
@@ -85,6 +86,21 @@ def solve(
         Status.NOT_CONVERGED: ~coarse.found | ~last.usable | xp.any(abs(offset - start) > 2 * max(factors), axis=-1),
     }
     return _result(frozen, last, offset, flags, (norm_r, norm_m), math.prod(n_m), options, xp=xp)
+
+
+def _refined(
+    at: tuple[Frozen, tuple[Array, Array], Level], offset: Array, steps: int, options: Options, *, xp: Namespace
+) -> Array:
+    """Return the offset after Newton steps with the border of the overlap and all; or, of 0 steps, by cross-spectra.
+
+    These take the border for what it is at `offset`.
+    """
+    frozen, model_there, level = at
+    if not steps:
+        return root(frozen, offset, model_there, level, steps=_STEPS, xp=xp)
+    for _ in range(steps):
+        offset = offset + score(frozen, offset, options, xp=xp).step
+    return offset
 
 
 def _on_grid(side: Side, grid: Sequence[int], *, xp: Namespace) -> Side:
