@@ -15,7 +15,8 @@ from imreg_xp._engine.periodic_errors import _scattered
 from imreg_xp._engine.problem import Options
 from imreg_xp._engine.score import _slope_matrices, _slope_sums, _with_model, cleaned
 from imreg_xp._engine.weights import _in_pieces, _windowed
-from imreg_xp.fft_tools._dft import fourier_translate, shift_waves
+from imreg_xp._providers import inverse_transform
+from imreg_xp.fft_tools._dft import fourier_translate, shift_waves, translated
 
 
 def on(backend, *arrays):
@@ -24,6 +25,18 @@ def on(backend, *arrays):
 
 
 SHAPES = [(12,), (6, 7), (4, 5, 6)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_may_be_written_over_is_another_array(backend, shape, rng):
+    (x, d), xp = on(backend, rng.normal(size=(2, *shape)), rng.normal(size=(2, len(shape))))
+    spectrum = xp.fft.rfftn(x, s=shape, axes=tuple(range(1, x.ndim)))
+    moved, spare = translated(spectrum, d, shape, xp=xp)
+    want = backend.to_numpy(fourier_translate(spectrum, d, shape, xp=xp))
+    if spare is not None:
+        close(backend, spare, want)
+        inverse_transform(spare, shape, keep=False, xp=xp)
+    close(backend, moved, want)
 
 
 def close(backend, got, want):

@@ -222,8 +222,8 @@ def _by_all(spectrum: Array, first: Array, *waves: Array, xp: Namespace) -> Arra
 
 @elementwise
 def _by_all_twice(spectrum: Array, *waves: Array, xp: Namespace) -> tuple[Array, Array]:
-    found = _by_all(spectrum, *waves, xp=xp)
-    return found, found
+    # two arrays, also where this is no kernel
+    return _by_all(spectrum, *waves, xp=xp), _by_all(spectrum, *waves, xp=xp)
 
 
 def translate_real_part(spectrum: Array, offset: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
