@@ -23,7 +23,7 @@ from .._providers import inverse_transform, product
 from .._static import Keep, keeping, table
 from .._sums import inner, range_sums
 from ..fft_tools._dft import irfft, part, rfft
-from .extend import extend
+from .extend import PAD, mirrored
 from .fill import crop
 from .lag_grid import Lags, allowed_lags, box_ends, lag_at, lags_of, largest_overlap, overlap_at
 from .peaks import argmax, parabola, take_at
@@ -62,10 +62,11 @@ class Coarse(NamedTuple):
 def _denoised(x: Array, w: Array | None, *, xp: Namespace) -> Array:
     """Low-pass an image where its spectrum sinks into its noise floor, with the invalid pixels left out."""
     shape = x.shape[1:]
-    grid = fast_length([n + max(n // 4, 1) for n in shape])
     if w is None:
-        spectrum = rfft(extend(x, grid, xp=xp), len(grid), xp=xp)
+        grid = fast_length([n + min(max(n // 4, 1), 2 * PAD) for n in shape])
+        spectrum = rfft(mirrored(x, grid, xp=xp), len(grid), xp=xp)
         return crop(irfft(product(spectrum, wiener(spectrum, grid, xp=xp)), grid, keep=False, xp=xp), shape)
+    grid = fast_length([n + max(n // 4, 1) for n in shape])
     good = xp.astype(w > 0, x.dtype)
     both = rfft(xp.stack([x * good, good], axis=1), len(grid), xp=xp, s=grid)
     passed = irfft(both * wiener(both[:, 0, ...], grid, xp=xp)[:, None, ...], grid, xp=xp)

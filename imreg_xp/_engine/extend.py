@@ -27,11 +27,13 @@ from .fill import crop, fill_invalid
 
 __all__ = [
     "BORDER",
+    "PAD",
     "Field",
     "box_of",
     "extend",
     "footprint",
     "make_field",
+    "mirrored",
     "roll",
     "sample",
     "single",
@@ -39,7 +41,7 @@ __all__ = [
     "soft_window",
 ]
 
-_PAD = 16  # pixels of continuation, where the grid has room
+PAD = 16  # pixels of continuation, where the grid has room
 _LEAST_PAD = 12
 BORDER = 4  # pixels inside the border where the continued image is not trusted
 
@@ -80,17 +82,27 @@ def extend(image: Array, grid: Sequence[int], *, xp: Namespace) -> Array:
 
     Pixel 0 stays at index 0: what continues the image below it lies at the end of the grid.
     """
+    return _continued(image, grid, odd=True, xp=xp)
+
+
+def mirrored(image: Array, grid: Sequence[int], *, xp: Namespace) -> Array:
+    """Continue `image` as `extend` does, by even reflection: it keeps no slope, but repeats no noise of the border."""
+    return _continued(image, grid, odd=False, xp=xp)
+
+
+def _continued(image: Array, grid: Sequence[int], *, odd: bool, xp: Namespace) -> Array:
     ndim = len(grid)
     for axis, n in enumerate(grid):
         k = axis + 1
         size = image.shape[k]
-        p = min(_PAD, (n - size) // 2, size - 1)
-        taper = table(_taper, p, dtype=image.dtype, like=image, xp=xp)
-        taper = xp.reshape(taper, (1, *along(n=p, axis=axis, ndim=ndim)))
-        beyond = xp.flip(part(image, k, size - 1 - p, size - 1), axis=k)
-        above = _reflected(part(image, k, size - 1, size), beyond, taper, xp=xp)
-        beyond = xp.flip(part(image, k, 1, p + 1), axis=k)
-        below = _reflected(part(image, k, 0, 1), beyond, xp.flip(taper, axis=k), xp=xp)
+        p = min(PAD, (n - size) // 2, size - 1)
+        above = xp.flip(part(image, k, size - 1 - p, size - 1), axis=k)
+        below = xp.flip(part(image, k, 1, p + 1), axis=k)
+        if odd:
+            taper = table(_taper, p, dtype=image.dtype, like=image, xp=xp)
+            taper = xp.reshape(taper, (1, *along(n=p, axis=axis, ndim=ndim)))
+            above = _reflected(part(image, k, size - 1, size), above, taper, xp=xp)
+            below = _reflected(part(image, k, 0, 1), below, xp.flip(taper, axis=k), xp=xp)
         rest = (*image.shape[:k], n - size - 2 * p, *image.shape[k + 1 :])
         zeros = xp.zeros(rest, dtype=image.dtype, device=device_of(image))
         image = xp.concat([image, above, zeros, below], axis=k)
