@@ -109,7 +109,12 @@ def test_jax_can_trace_it():
     for boundary in BOUNDARIES:
         traced = jax.jit(lambda a, b, boundary=boundary: imreg_xp.register(a, b, boundary=boundary))
         result = traced(*map(jax.numpy.asarray, images))
-        np.testing.assert_allclose(result.shift, imreg_xp.register(*images, boundary=boundary).shift, atol=1e-6)
+        plain = imreg_xp.register(*images, boundary=boundary)
+        np.testing.assert_allclose(result.shift, plain.shift, atol=1e-3 * np.min(plain.shift_err))
+        # without values nobody knows whether all pixels are valid
+        if boundary == "overlap":
+            plain = imreg_xp.register(*images, boundary=boundary, moving_valid=np.ones((30, 28), dtype=bool))
+        np.testing.assert_allclose(result.shift, plain.shift, atol=1e-6)
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
