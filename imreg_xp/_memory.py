@@ -6,7 +6,7 @@ import os
 
 from ._array import Array, Namespace, device_of, is_traced_or_remote
 
-__all__ = ["free_bytes", "pixels_per_chunk"]
+__all__ = ["chunks_that_fit", "free_bytes", "pixels_per_chunk"]
 
 _IN_CACHE = 2**19  # pixels: on a CPU stacks are fastest while the arrays of a chunk stay in its cache
 _LAUNCHES_HIDDEN = 2**28  # pixels: on an accelerator the arithmetic on so many takes longer than starting it
@@ -33,3 +33,8 @@ def pixels_per_chunk(like: Array, bytes_per_pixel: int, *, xp: Namespace) -> int
     """Return how many pixels to work on at a time, each of which takes so many bytes at most."""
     wanted = _LAUNCHES_HIDDEN if is_traced_or_remote(like) else _IN_CACHE
     return min(wanted, int(_USED * free_bytes(like, xp=xp)) // bytes_per_pixel)
+
+
+def chunks_that_fit(like: Array, bytes_per_chunk: int, *, xp: Namespace) -> int:
+    """Return how many chunks may be worked on at a time, each of which takes so many bytes at most."""
+    return max(1, int(_USED * free_bytes(like, xp=xp)) // bytes_per_chunk)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextvars
-import functools
 import math
 import mmap
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +17,7 @@ import numpy as np
 import scipy.fft
 
 from ._array import Array, Namespace, array_namespace, as_array, device_of, is_kind, known_finite
-from ._memory import pixels_per_chunk
+from ._memory import chunks_that_fit, pixels_per_chunk
 
 __all__ = ["Block", "Frames", "in_order", "open_frames"]
 
@@ -54,6 +54,8 @@ class Frames:
     chunk: int
     device: Any
     xp: Namespace
+    at_a_time: int = 1
+    """How many blocks may be worked on together: as many as the memory holds."""
 
     @property
     def count(self) -> int:
@@ -72,10 +74,10 @@ class Frames:
         """Give what `work` makes of each part (a block, say), in order.
 
         Parts are read here, one after the other. On the host they are worked on in as many threads as `scipy.fft` has
-        workers, each with one of its own: that is faster than all workers on one part after the other.
+        workers and the memory holds blocks; if there are fewer, each has several workers.
         """
         if self.device == "cpu":
-            yield from in_order(work, parts, scipy.fft.get_workers() if self.count > self.chunk else 1)
+            yield from in_order(work, parts, min(self.at_a_time, -(-self.count // self.chunk)))
         else:
             yield from map(work, parts)
 
@@ -111,28 +113,59 @@ class Frames:
         return x
 
 
-@functools.cache
-def _blas() -> Any:
-    """Return what sets the threads of NumPy's BLAS: those wait for work at full speed, and take a core from others."""
-    from threadpoolctl import ThreadpoolController  # noqa: PLC0415  (needed here alone)
+class _OneThread:
+    """NumPy's BLAS has one thread as long as anybody wants that: idle ones take a core from others."""
 
-    return ThreadpoolController()
+    def __init__(self) -> None:
+        self._lock, self._users = threading.Lock(), 0
+        self._limit: Any = None
+
+    def __enter__(self) -> None:
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415  (needed here alone)
+
+        with self._lock:
+            if not self._users:
+                self._limit = threadpool_limits(limits=1, user_api="blas")
+            self._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._limit.restore_original_limits()
 
 
-def in_order(work: Callable[[_Work], _Done], parts: Iterable[_Work], workers: int) -> Iterator[_Done]:
-    """Give what `work` makes of each part, in order, some of them at a time in threads, where BLAS has one too."""
-    with _blas().limit(limits=1, user_api="blas"):
-        yield from map(work, parts) if workers == 1 else _in_threads(work, parts, workers)
+_one_thread_of_blas = _OneThread()
 
 
-def _in_threads(work: Callable[[_Work], _Done], parts: Iterable[_Work], workers: int) -> Iterator[_Done]:
+def in_order(work: Callable[[_Work], _Done], parts: Iterable[_Work], most: int) -> Iterator[_Done]:
+    """Give what `work` makes of each part, in order, `most` of them at a time in threads, where BLAS has one too."""
+    workers = scipy.fft.get_workers()
+    threads = min(workers, most)
+    with _one_thread_of_blas:
+        yield from map(work, parts) if threads < 2 else _in_threads(work, parts, threads, workers // threads)
+
+
+def _in_threads(work: Callable[[_Work], _Done], parts: Iterable[_Work], threads: int, workers: int) -> Iterator[_Done]:
+    def working(part: _Work) -> _Done:
+        with scipy.fft.set_workers(workers):
+            return work(part)
+
     waiting: deque[Future[_Done]] = deque()
-    pool, wait = ThreadPoolExecutor(workers), True
+    pool, wait = ThreadPoolExecutor(threads), True
+    source, failure = iter(parts), None
     try:
-        for part in parts:
+        while True:
+            try:
+                part = next(source)
+            except StopIteration:
+                break
+            except Exception as error:  # noqa: BLE001  # raised when what was read before is done
+                failure = error
+                break
             # what NumPy does about errors of arithmetic is a matter of the context
-            waiting.append(pool.submit(contextvars.copy_context().run, work, part))
-            if len(waiting) > _AHEAD * workers:
+            waiting.append(pool.submit(contextvars.copy_context().run, working, part))
+            if len(waiting) > _AHEAD * threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -141,6 +174,8 @@ def _in_threads(work: Callable[[_Work], _Done], parts: Iterable[_Work], workers:
         raise
     finally:
         pool.shutdown(wait=wait, cancel_futures=True)
+    if failure is not None:
+        raise failure
 
 
 def _forget(source: np.memmap) -> None:
@@ -185,7 +220,9 @@ def open_frames(frames: Any, chunk: Any, *, like: Array | None = None) -> Frames
     most = chunk or max(1, pixels_per_chunk(like, size, xp=xp) // max(pixels, 1))
     # chunks are filled up: as few as need be, of about one size
     chosen = chunk or math.ceil(shape[0] / math.ceil(shape[0] / most))
-    return Frames(frames, min(int(chosen), shape[0]), device_of(like), xp)
+    chosen = min(int(chosen), shape[0])
+    at_a_time = chunks_that_fit(like, max(1, chosen * pixels * size), xp=xp)
+    return Frames(frames, chosen, device_of(like), xp, at_a_time)
 
 
 def _bytes_per_pixel(shape: Sequence[int], *images: Array, xp: Namespace) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -37,14 +37,18 @@ def on_image(
     kept: dict[Any, Any] | None = None if callable(reference) else {}
     seen = None if callable(reference) else _Look(reference, stack, options, xp=stack.xp)
 
-    def registered(block: Block) -> Registration:
-        here = {k: stack.per_frame(x, block) if k.startswith("moving") else x for k, x in options.items()}
+    def read() -> Iterator[tuple[Block, dict[str, Any]]]:
+        for block in stack:
+            yield block, {k: stack.per_frame(x, block) if k.startswith("moving") else x for k, x in options.items()}
+
+    def registered(part: tuple[Block, dict[str, Any]]) -> Registration:
+        block, here = part
         image = reference(block) if callable(reference) else reference
         xp = array_namespace(reference=image, moving=block.images, optional=arrays_in(here))
         sides, chosen, lead = checked(image, block.images, here, ndim=ndim, seen=seen(block) if seen else None, xp=xp)
         return unflatten(solve(*sides, chosen, kept=kept, xp=xp), lead, xp=xp)
 
-    for start, found in zip(range(0, stack.count, stack.chunk), stack.done(registered, stack), strict=True):
+    for start, found in zip(range(0, stack.count, stack.chunk), stack.done(registered, read()), strict=True):
         size = min(stack.chunk, stack.count - start)
         parts.append([field[:size, ...] for field in found])
         advance(size)

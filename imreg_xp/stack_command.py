@@ -23,7 +23,7 @@ from .FITS_tools.frame_files import PROBLEMS, FrameFiles
 from .FITS_tools.shift_table import ShiftRow, ShiftTable, as_registration, failed_row, found_row
 from .FITS_tools.stack_output import forget_aligned_frame, is_up_to_date, save_coadd, write_aligned_frame
 from .FITS_tools.write import sweep
-from .frames import in_order
+from .frames import in_order, open_frames
 from .stack_job import StackJob, aligned_name
 from .stacks import POLICIES
 
@@ -136,10 +136,10 @@ class StackRun:
                 return start, stop, None
             return start, stop, _registered(register_stack, reference, images, reference_err=own, **self._how())
 
-        workers = scipy.fft.get_workers() if len(rows) > self.chunk else 1
+        most = min(open_frames(self.files, self.chunk).at_a_time, -(-len(rows) // self.chunk))
         try:
             with tqdm(total=len(rows), unit="frame", disable=None) as bar:
-                for start, stop, found in in_order(registered, parts(), workers):
+                for start, stop, found in in_order(registered, parts(), most):
                     if found is not None:
                         rows[start:stop] = self._as_rows(start, stop, found)
                     self._write_aligned(start, [row for row in rows[start:stop] if row is not None])

@@ -13,6 +13,7 @@ from skies import cut, random_sky, smoothed_noise
 
 import imreg_xp
 from imreg_xp import Status
+from imreg_xp._engine.score import score
 from imreg_xp.fft_tools._dft import irfft
 
 BOUNDARIES = ("overlap", "wrap")
@@ -312,6 +313,32 @@ def test_flat_images_are_flat_wherever_rounding_errors_put_them(monkeypatch, bou
         monkeypatch.setattr("imreg_xp._engine.coarse.irfft", other)
         result = imreg_xp.register(*images, boundary=boundary, ndim=len(shape))
         assert [Status(int(s)) for s in result.status] == expected
+
+
+@pytest.mark.parametrize(("dtype", "level"), [(np.float32, 300.0), (np.float64, 1e5)])
+@pytest.mark.parametrize("size", [96, 100])
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_level_without_a_background_does_not_lead_the_search(dtype, level, size, masked):
+    """It must be no cliff where the image is continued, nor hide the structure in rounding errors."""
+    images = [(im + level).astype(dtype) for im in pair((size, size), (3.0, -5.0), gain=1.0, background=0.0)]
+    given = {"moving_valid": np.ones((size, size), dtype=bool)} if masked else {}
+    result = imreg_xp.register(*images, fit_background=False, **given)
+    assert result.status == 0
+    np.testing.assert_allclose(-result.shift, (3.0, -5.0), atol=0.1)
+
+
+def test_the_misfit_at_the_end_of_the_search_is_no_noise(monkeypatch):
+    """The errors are those after the last step: what it takes away must not count, let alone twice."""
+    images = pair((256, 260), (1.37, -0.41), noise=1e-3)  # of which the last step is the only one by `score`
+    errors = {}
+    for misfit in (0.0, 0.01):
+
+        def beside(frozen, offset, options, *, xp, misfit=misfit):
+            return score(frozen, offset + misfit, options, xp=xp)
+
+        monkeypatch.setattr("imreg_xp._engine.weighted.score", beside)
+        errors[misfit] = imreg_xp.register(*images).shift_err
+    np.testing.assert_allclose(errors[0.01], errors[0.0], rtol=0.05)
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)

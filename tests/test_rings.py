@@ -9,7 +9,7 @@ from imreg_xp._array import array_namespace
 from imreg_xp._engine.rings import radial_mean, radial_means, sampled_spectrum, spread
 
 # of one axis, odd, even, of three axes, and large enough that some modes, or a whole ring, are not looked at
-SHAPES = [(300,), (41,), (40, 37), (64, 30), (9, 8, 10), (280, 280), (560, 420), (270, 270)]
+SHAPES = [(300,), (41,), (40, 37), (64, 30), (9, 8, 10), (280, 280), (560, 420), (270, 270), (64, 64, 64)]
 
 
 def rings_of(shape):

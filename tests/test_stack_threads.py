@@ -12,6 +12,7 @@ from skies import cut, random_sky
 from threadpoolctl import threadpool_info
 
 import imreg_xp
+from imreg_xp import _memory
 from imreg_xp.frames import open_frames
 
 SHAPE = (32, 30)
@@ -116,6 +117,39 @@ def test_an_error_in_a_thread_is_raised_and_ends_the_work():
     assert len(watched.read) < 20
 
 
+def test_what_was_read_before_an_error_is_done():
+    _, opened = blocks_of(6)
+
+    def read():
+        yield from list(opened)[:4]
+        msg = "no more"
+        raise OSError(msg)
+
+    found = []
+    with scipy.fft.set_workers(2), pytest.raises(OSError, match="no more"):
+        found.extend(start for start in opened.done(lambda block: found.append(block.start), read()))
+    assert sorted(x for x in found if x is not None) == [0, 1, 2, 3]
+
+
+def test_few_blocks_get_several_workers_each():
+    _, opened = blocks_of(2)
+    with scipy.fft.set_workers(5):
+        assert list(opened.done(lambda _: scipy.fft.get_workers(), opened)) == [2, 2]
+    _, opened = blocks_of(1)
+    with scipy.fft.set_workers(5):
+        assert list(opened.done(lambda _: scipy.fft.get_workers(), opened)) == [5]
+
+
+def test_no_more_blocks_at_a_time_than_the_memory_holds(monkeypatch):
+    size = _memory.free_bytes(np.zeros(1), xp=np)
+    for share, most in ((3, 2), (1, 1), (0.5, 1)):
+        monkeypatch.setattr("imreg_xp.frames._bytes_per_pixel", lambda *_, share=share, **__: int(size / 16 / share))
+        _, opened = blocks_of(9)
+        assert opened.at_a_time == most
+        with scipy.fft.set_workers(4):
+            assert set(opened.done(lambda _: scipy.fft.get_workers(), opened)) == {4 // most}
+
+
 def test_ctrl_c_does_not_wait_for_what_is_at_work():
     _, opened = blocks_of(4)
     free = threading.Event()
@@ -152,6 +186,17 @@ def test_blas_has_one_thread_meanwhile(workers):
             assert set(during) <= {1}
         with contextlib.suppress(ZeroDivisionError):
             list(opened.done(lambda block: 1 / block.start, opened))
+    assert threads_of_blas() == before
+
+
+def test_blas_gets_its_threads_back_from_whoever_is_last():
+    _, opened = blocks_of(4)
+    before = threads_of_blas()
+    first, second = (opened.done(lambda _: None, opened) for _ in range(2))
+    for results in (first, second):
+        next(results)
+    for results in (first, second):
+        results.close()
     assert threads_of_blas() == before
 
 

@@ -27,7 +27,7 @@ from .extend import PAD, mirrored
 from .fill import crop
 from .lag_grid import Lags, allowed_lags, box_ends, lag_at, lags_of, largest_overlap, overlap_at
 from .peaks import argmax, parabola, take_at
-from .problem import column, over_image
+from .problem import column, less_mean, over_image
 from .spectrum import wiener
 
 __all__ = ["Coarse", "search"]
@@ -60,8 +60,11 @@ class Coarse(NamedTuple):
 
 
 def _denoised(x: Array, w: Array | None, *, xp: Namespace) -> Array:
-    """Low-pass an image where its spectrum sinks into its noise floor, with the invalid pixels left out."""
-    shape = x.shape[1:]
+    """Return an image less its mean, low-passed where its spectrum sinks into its noise floor, invalid pixels left out.
+
+    Its level says nothing here, but would be a cliff at the border, and large sums.
+    """
+    shape, x = x.shape[1:], less_mean(x, None if w is None else w > 0, xp=xp)[0]
     if w is None:
         grid = fast_length([n + min(max(n // 4, 1), 2 * PAD) for n in shape])
         spectrum = rfft(mirrored(x, grid, xp=xp), len(grid), xp=xp)

@@ -57,10 +57,13 @@ class Rows(NamedTuple):
 
     def at(self, index: Array, *, xp: Namespace) -> Array:
         """Return what each row has at an index (1, ...)."""
-        if not isinstance(self.values, Lookup):
-            return self.values.at(self.base[(..., *(None,) * (index.ndim - self.base.ndim))] + index, xp=xp)
-        found = xp.take(self.values.values, xp.reshape(index, (-1,)), axis=1)
-        return xp.reshape(found, (found.shape[0], *index.shape[1:]))
+        values = self.values.values if isinstance(self.values, Lookup) else None
+        if values is not None and values.ndim > 1:
+            found = xp.take(values, xp.reshape(index, (-1,)), axis=1)
+            return xp.reshape(found, (found.shape[0], *index.shape[1:]))
+        own = self.base[(..., *(None,) * (index.ndim - self.base.ndim))] + index
+        # in a kernel, or what is too much for one
+        return self.values.at(own, xp=xp)
 
 
 def _starts(batch: int, n: int, axes: int) -> np.ndarray:
