@@ -76,7 +76,7 @@ def test_number_of_kernels_does_not_grow_with_the_batch(boundary, noise):
     [
         ("wrap", "white"),
         ("wrap", "correlated"),
-        missed("overlap", "correlated", measured="801 bytes per pixel and frame"),
+        missed("overlap", "correlated", measured="798 bytes per pixel and frame"),
     ],
 )
 def test_bytes_moved(boundary, noise):

@@ -60,11 +60,8 @@ class Coarse(NamedTuple):
 
 
 def _denoised(x: Array, w: Array | None, *, xp: Namespace) -> Array:
-    """Return an image less its mean, low-passed where its spectrum sinks into its noise floor, invalid pixels left out.
-
-    Its level says nothing here, but would be a cliff at the border, and large sums.
-    """
-    shape, x = x.shape[1:], less_mean(x, None if w is None else w > 0, xp=xp)[0]
+    """Low-pass an image where its spectrum sinks into its noise floor, with the invalid pixels left out."""
+    shape = x.shape[1:]
     if w is None:
         grid = fast_length([n + min(max(n // 4, 1), 2 * PAD) for n in shape])
         spectrum = rfft(mirrored(x, grid, xp=xp), len(grid), xp=xp)
@@ -217,15 +214,21 @@ def search(
     limits: Sequence[float],
     min_overlap: float,
     origin: Sequence[float] = (0.0, 0.0, 0.0),
+    level: bool = False,
     kept: dict[Any, Any] | None = None,
     xp: Namespace,
 ) -> Coarse:
     """Find the best lag within `limits` (pixels per axis) of the `origin` and `min_overlap` (of the smaller image).
 
-    Weights that are None are 1 for all pixels. `kept` may hold what was made of the reference, and will.
+    Weights that are None are 1 for all pixels. `kept` may hold what was made of the reference, and will. A `level` that
+    the images may have is taken off: it says nothing here, but is a cliff at the border, and makes large sums.
     """
     plain = w_r is None and w_m is None and not wrap
     keep = keeping(kept, "search", plain)
+    if level:
+        reference, moving = (
+            less_mean(x, None if w is None else w > 0, xp=xp)[0] for x, w in ((reference, w_r), (moving, w_m))
+        )
     if not plain:
         w_r, w_m = (xp.ones_like(x) if w is None else w for x, w in ((reference, w_r), (moving, w_m)))
     bounds = tuple(zip(origin, limits, strict=False))

@@ -69,6 +69,7 @@ def find(
         limits=[limit + 3 * max(map(abs, away)) for limit in limits],
         origin=[-c for c in corner],
         min_overlap=options.min_overlap,
+        level=not options.fit_background,
         xp=xp,
     )
     # content at y of the turned image lies at y - lag in the reference

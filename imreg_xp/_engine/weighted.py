@@ -66,6 +66,7 @@ def solve(
         wrap=options.wrap,
         limits=[math.floor(limit / f + 0.5) + 1.0 for limit, f in zip(options.limits, factors, strict=True)],
         min_overlap=options.min_overlap,
+        level=not options.fit_background,
         kept=kept,
         xp=xp,
     )
