@@ -55,7 +55,7 @@ class Frames:
     device: Any
     xp: Namespace
     at_a_time: int = 1
-    """How many blocks may be worked on together: as many as the memory holds."""
+    """How many blocks may be worked on together: as many as there are and the memory holds."""
 
     @property
     def count(self) -> int:
@@ -77,7 +77,7 @@ class Frames:
         workers and the memory holds blocks; if there are fewer, each has several workers.
         """
         if self.device == "cpu":
-            yield from in_order(work, parts, min(self.at_a_time, -(-self.count // self.chunk)))
+            yield from in_order(work, parts, self.at_a_time)
         else:
             yield from map(work, parts)
 
@@ -221,8 +221,8 @@ def open_frames(frames: Any, chunk: Any, *, like: Array | None = None) -> Frames
     # chunks are filled up: as few as need be, of about one size
     chosen = chunk or math.ceil(shape[0] / math.ceil(shape[0] / most))
     chosen = min(int(chosen), shape[0])
-    at_a_time = chunks_that_fit(like, max(1, chosen * pixels * size), xp=xp)
-    return Frames(frames, chosen, device_of(like), xp, at_a_time)
+    fit = chunks_that_fit(like, max(1, chosen * pixels * size), xp=xp)
+    return Frames(frames, chosen, device_of(like), xp, min(fit, math.ceil(shape[0] / chosen)))
 
 
 def _bytes_per_pixel(shape: Sequence[int], *images: Array, xp: Namespace) -> int:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,8 +26,8 @@ def on_neighbours(
     count = stack.count
     parts = []
     lags = range(1, min(window, count - 1) + 1)
-    blocks = (_blocks(stack, rows, lag) for lag in lags for rows in stack.spans(count - lag))
-    for (first, second), found in stack.done(functools.partial(_registered, stack, options), blocks):
+    pairs = (_read(stack, options, rows, lag) for lag in lags for rows in stack.spans(count - lag))
+    for (first, second, _), found in stack.done(_registered, pairs):
         parts.append(_on_host(found, np.arange(first.start, first.stop), second.start - first.start))
         advance(first.size)
     dtype, device_like = found.shift.dtype, found.shift
@@ -39,23 +38,28 @@ def on_neighbours(
     return Registration._make(stack.xp.asarray(x, dtype=d, device=device_of(device_like)) for x, d in fields)
 
 
-def _blocks(stack: Frames, rows: tuple[int, int], lag: int) -> tuple[Block, Block]:
-    """Read some rows of the stack, and those `lag` further on."""
+class _Pair(NamedTuple):
+    """Some rows of the stack, those some lag further on, and the options of both."""
+
+    first: Block
+    second: Block
+    options: dict[str, Any]
+
+
+def _read(stack: Frames, options: dict[str, Any], rows: tuple[int, int], lag: int) -> _Pair:
+    """Read a pair of blocks; what holds for a frame does so on either side."""
     start, stop = rows
     first, second = (Block(stack.rows(stack.source, *ends), *ends) for ends in (rows, (start + lag, stop + lag)))
-    return first, second
-
-
-def _registered(
-    stack: Frames, options: dict[str, Any], pair: tuple[Block, Block]
-) -> tuple[tuple[Block, Block], Registration]:
-    """Register a block on another; what holds for a frame does so on either side."""
-    a, b = pair
     given = {k: x for k, x in options.items() if not k.startswith("moving")}
     for name in ("err", "valid"):
-        value = options[f"moving_{name}"]
-        given[f"reference_{name}"], given[f"moving_{name}"] = (stack.per_frame(value, block) for block in (a, b))
-    return pair, register(a.images, b.images, ndim=a.images.ndim - 1, **given)
+        for side, block in (("reference", first), ("moving", second)):
+            given[f"{side}_{name}"] = stack.per_frame(options[f"moving_{name}"], block)
+    return _Pair(first, second, given)
+
+
+def _registered(pair: _Pair) -> tuple[_Pair, Registration]:
+    images = pair.first.images
+    return pair, register(images, pair.second.images, ndim=images.ndim - 1, **pair.options)
 
 
 def _on_host(found: Registration, first: np.ndarray, lag: int) -> Links:
@@ -76,7 +80,7 @@ def _bridged(stack: Frames, links: Links, options: dict[str, Any]) -> tuple[Link
     members = whole[0]
     for frames in (f for f in parts if f[0] > members[0]):
         first, second = int(np.max(members[members < frames[0]])), int(frames[0])
-        found = _registered(stack, options, _blocks(stack, (first, first + 1), second - first))[1]
+        found = _registered(_read(stack, options, (first, first + 1), second - first))[1]
         bridge = _on_host(found, np.array([first]), 0)
         bridge = bridge._replace(second=np.array([second]))
         links = Links.joined([links, bridge])

@@ -136,7 +136,7 @@ class StackRun:
                 return start, stop, None
             return start, stop, _registered(register_stack, reference, images, reference_err=own, **self._how())
 
-        most = min(open_frames(self.files, self.chunk).at_a_time, -(-len(rows) // self.chunk))
+        most = open_frames(self.files, self.chunk).at_a_time
         try:
             with tqdm(total=len(rows), unit="frame", disable=None) as bar:
                 for start, stop, found in in_order(registered, parts(), most):

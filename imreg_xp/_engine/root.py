@@ -11,7 +11,7 @@ from ..fft_tools._dft import rfft
 from ..fft_tools._modes import taylor_columns
 from ..fft_tools._sums import contract, slopes_and_bends, taylor_sums
 from ._linalg import inverse
-from .frozen import Frozen, Level, Weights, lightened, product_of
+from .frozen import Frozen, Level, Weights, product_of
 from .problem import column
 
 __all__ = ["newton_step", "root", "series_at_0"]
@@ -20,7 +20,7 @@ _ORDERS = 16  # of Taylor series: to rounding of single precision within 1.5 pix
 _REACH = 1.5
 
 
-def root(frozen: Frozen, offset: Array, at: tuple[Array, Array], level: Level, *, steps: int, xp: Namespace) -> Array:
+def root(light: Frozen, offset: Array, at: tuple[Array, Array], level: Level, *, steps: int, xp: Namespace) -> Array:
     r"""Return the offset after Newton steps from `offset`, where the model has that spectrum and map, and `level`.
 
     With gain and background as they are,
@@ -29,14 +29,13 @@ def root(frozen: Frozen, offset: Array, at: tuple[Array, Array], level: Level, *
 
     The last term is a cross-spectrum, exact at any d with its derivatives; the first is what the border of the overlap
     contributes, and stays what it is at `offset`: no map is made on the way. Noise in the reference does not steepen
-    the correlation of two images.
+    the correlation of two images. All is in single precision.
     """
-    grid, ndim = frozen.field.grid, offset.shape[-1]
-    light = lightened(frozen, xp=xp)
+    grid, ndim = light.field.grid, offset.shape[-1]
     moved, value = at
     maps = _weighted_maps(light.weight, light.moving, value, column(level.background, value, xp=xp), xp=xp)
     spectra = (rfft(a, ndim, xp=xp) for a in maps)
-    cross, own = _with_filtered(moved, light.gains if frozen.filtered else None, *spectra, xp=xp)
+    cross, own = _with_filtered(moved, light.gains if light.filtered else None, *spectra, xp=xp)
     series = series_at_0(cross, grid, _ORDERS, xp=xp), series_at_0(own, grid, 3, xp=xp)
     found: Array = _root(*series, offset, level.scale, steps=steps, xp=xp)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._array import Array, Namespace, device_of
 from .._providers import factored, zero_padded
@@ -79,7 +79,7 @@ def solve(
     start = offset
     there = _freeze(reference, moving, start, options, keep, xp=xp)
     offset = _refined(there, start, _STEPS_ALONE if max(factors) == 1 else 0, options, xp=xp)
-    frozen = there[0]
+    frozen = there.frozen
     last = score(frozen, offset, options, xp=xp)
     flags = {
         Status.FLAT_IMAGE: norm_r.flat | norm_m.flat,
@@ -89,18 +89,24 @@ def solve(
     return _result(frozen, last, offset, flags, (norm_r, norm_m), math.prod(n_m), options, xp=xp)
 
 
-def _refined(
-    at: tuple[Frozen, tuple[Array, Array], Level], offset: Array, steps: int, options: Options, *, xp: Namespace
-) -> Array:
+class _There(NamedTuple):
+    """The problem frozen at an offset; and in single precision, with spectrum and map of the model there, and level."""
+
+    frozen: Frozen
+    light: Frozen
+    model: tuple[Array, Array]
+    level: Level
+
+
+def _refined(there: _There, offset: Array, steps: int, options: Options, *, xp: Namespace) -> Array:
     """Return the offset after Newton steps with the border of the overlap and all; or, of 0 steps, by cross-spectra.
 
     These take the border for what it is at `offset`.
     """
-    frozen, model_there, level = at
     if not steps:
-        return root(frozen, offset, model_there, level, steps=_STEPS, xp=xp)
+        return root(there.light, offset, there.model, there.level, steps=_STEPS, xp=xp)
     for _ in range(steps):
-        offset = offset + score(frozen, offset, options, xp=xp).step
+        offset = offset + score(there.frozen, offset, options, xp=xp).step
     return offset
 
 
@@ -112,13 +118,8 @@ def _on_grid(side: Side, grid: Sequence[int], *, xp: Namespace) -> Side:
     return side._replace(image=zero_padded(image, grid, xp=xp), valid=valid, err=err)
 
 
-def _freeze(
-    reference: Side, moving: Side, offset: Array, options: Options, keep: Keep, *, xp: Namespace
-) -> tuple[Frozen, tuple[Array, Array], Level]:
-    """Fix weights, attenuation and maximum-likelihood filter at an offset.
-
-    Return them, and in single precision spectrum and map of the model there, and gain and background.
-    """
+def _freeze(reference: Side, moving: Side, offset: Array, options: Options, keep: Keep, *, xp: Namespace) -> _There:
+    """Fix weights, attenuation and maximum-likelihood filter at an offset."""
     shape = tuple(moving.image.shape[1:])
     field = keep(shape, lambda: make_field(reference.image, reference.valid, shape, wrap=options.wrap, xp=xp))
     grid, acc = field.grid, offset.dtype
@@ -149,9 +150,12 @@ def _freeze(
         if reference.err is not None:
             # its noise counts by the gain, not by what it lowers that to
             frozen = weighed(frozen, level.scale * frozen.attenuation)
+    light = lightened(frozen._replace(field=light.field, moving=light.moving), xp=xp)
     if frozen.binary:
-        return frozen, (moved, value), attenuated(level, frozen, options, xp=xp)
-    return frozen, (moved, value), gain_and_background(value, lightened(frozen, xp=xp), options, xp=xp)
+        level = attenuated(level, frozen, options, xp=xp)
+    else:
+        level = gain_and_background(value, light, options, xp=xp)
+    return _There(frozen, light, (moved, value), level)
 
 
 def _with_filter(
