@@ -66,16 +66,15 @@ def table(
     return (_large if large else _small)(make, args, dtype, place, xp=xp)
 
 
-def keeping(made: dict[Any, Any] | None, *variant: Hashable) -> Keep:
-    """Return what makes things of some variant at most once, and keeps them with their names; None keeps nothing."""
+def keeping(made: dict[Any, Any] | None) -> Keep:
+    """Return what makes things at most once, and keeps them with their names; None keeps nothing."""
 
     def keep(name: Hashable, make: Callable[[], Any]) -> Any:
         if made is None:
             return make()
-        key = (*variant, name)
-        if key not in made:
-            made[key] = make()
-        return made[key]
+        if name not in made:
+            made[name] = make()
+        return made[name]
 
     return keep
 

@@ -84,6 +84,13 @@ def test_bytes_moved(boundary, noise):
     assert log.bytes / (16 * 256**2) <= BYTES[boundary, noise]
 
 
+def test_what_was_reached_for_pointings_is_kept():
+    """More than was asked for, but a third of what it once was."""
+    log, _ = measured("overlap", "correlated", 16, 256)
+    assert log.bytes / (16 * 256**2) <= 800
+    assert log.launches <= 1180
+
+
 @pytest.mark.parametrize(("boundary", "noise"), PATHS)
 def test_the_host_waits_once_at_most(boundary, noise):
     """Whether a pixel is NaN decides between two ways: one look for the whole stack."""

@@ -327,6 +327,18 @@ def test_a_level_without_a_background_does_not_lead_the_search(dtype, level, siz
     np.testing.assert_allclose(-result.shift, (3.0, -5.0), atol=0.1)
 
 
+def test_hardly_any_pair_fails_where_there_is_twice_as_much_noise_as_scene():
+    """Two steps of Newton instead of four leave 16 of these where they are, and so does a search led by its borders."""
+    shape, failed = (100, 100), 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        sky, offset = random_sky((200, 200), rng, beam=0.9), rng.uniform(-15, 15, 2)
+        reference, scene = (cut(sky, np.array([50, 50]) - d, shape) for d in (np.zeros(2), offset))
+        noise = 2 * np.std(reference) * rng.standard_normal((6, *shape))
+        failed += np.sum(imreg_xp.register(reference + noise[5], scene + noise[:5]).status != 0)
+    assert failed <= 8
+
+
 def test_the_misfit_at_the_end_of_the_search_is_no_noise(monkeypatch):
     """The errors are those after the last step: what it takes away must not count, let alone twice."""
     images = pair((256, 260), (1.37, -0.41), noise=1e-3)  # of which the last step is the only one by `score`

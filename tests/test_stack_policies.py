@@ -206,3 +206,15 @@ def test_all_pairs_beat_the_chain_by_what_theory_says():
     assert expected > 3
     for policy in CHAINS:
         assert np.sqrt(np.mean(pulls[policy])) == pytest.approx(1, abs=0.15)
+
+
+def test_errors_of_single_frames_go_with_the_frame_on_either_side():
+    rng = np.random.default_rng(4)
+    scene = cut(random_sky((48, 44), rng, beam=1.2), np.zeros(2), (48, 44))
+    errors = np.stack([0.02 * (1 + rng.random((48, 44))), 0.3 * (1 + rng.random((48, 44)))])
+    frames = scene + errors * rng.standard_normal(errors.shape)
+    found = imreg_xp.register_stack("previous", frames, moving_err=errors)
+    pair = imreg_xp.register(*frames, reference_err=errors[0], moving_err=errors[1])
+    np.testing.assert_allclose(found.shift[1], pair.shift, atol=1e-9)
+    swapped = imreg_xp.register(*frames, reference_err=errors[1], moving_err=errors[0])
+    assert np.max(abs(swapped.shift - pair.shift)) > 1e-4

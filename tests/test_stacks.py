@@ -69,6 +69,28 @@ def test_the_mean_beats_the_first_frame_where_noise_is_high():
     assert np.mean(errors["mean"]) < 0.95 * np.mean(errors["first"])
 
 
+@pytest.mark.parametrize("fit_scale", [True, False])
+@pytest.mark.parametrize("boundary", ["overlap", "wrap"])
+def test_what_is_kept_of_the_reference_suits_every_frame(boundary, fit_scale):
+    """Without a gain its scale is that of both images: that of the first frame is not that of the next."""
+    reference, frames = stack(periodic=boundary == "wrap", gain=False)
+    frames[0, 5, 6] += 1000
+    frames[2, 3, 4] = np.nan
+    options = {"boundary": boundary, "fit_scale": fit_scale}
+    alone = [imreg_xp.register(reference, f, **options) for f in frames]
+    found = imreg_xp.register_stack(reference, frames, chunk=1, **options)
+    for k, name in enumerate(found._fields):
+        np.testing.assert_array_equal(found[k], np.stack([one[k] for one in alone]), err_msg=name)
+
+
+def test_a_frame_with_holes_that_comes_first_leaves_the_others_as_they_are():
+    reference, frames = stack(periodic=False)
+    spoilt = np.concatenate([np.where(frames[:1] < frames[0].min() + 1e-9, np.nan, frames[:1]), frames[1:]])
+    assert np.isnan(spoilt[0]).any()
+    for before, after in zip(*(imreg_xp.register_stack(reference, f, chunk=1) for f in (frames, spoilt)), strict=True):
+        np.testing.assert_array_equal(before[1:], after[1:])
+
+
 def test_small_noisy_frames_converge():
     """Newton steps that take the border of the overlap for what it is where they begin led one of these astray."""
     _, frames = stack(noise=0.3, seed=4, gain=False, periodic=False)

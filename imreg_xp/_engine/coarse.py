@@ -46,7 +46,7 @@ class _Sums(NamedTuple):
     s20: Array
     s02: Array
     most: tuple[Array, Array, Array]
-    """The largest S_00 where to look, and what S_20 and S_02 are at most, (batch, 1, ..., 1)."""
+    """What S_00, S_20 and S_02 are at most, (batch, 1, ..., 1)."""
 
 
 class Coarse(NamedTuple):
@@ -91,7 +91,7 @@ def _weighted_sums(
     return _Sums(s00, s10, s01, s11, s20, s02, (count, squares[0], squares[1]))
 
 
-def _plain_sums(reference: Array, moving: Array, lags: Lags, min_overlap: float, keep: Keep, *, xp: Namespace) -> _Sums:
+def _plain_sums(reference: Array, moving: Array, lags: Lags, keep: Keep, *, xp: Namespace) -> _Sums:
     """Return the sums for weights of 1: the overlap is a box, and the sums of one image are those over boxes."""
     ndim = len(lags.grid)
     a = keep("spectrum", lambda: xp.conj(rfft(reference / math.prod(lags.grid), ndim, xp=xp, s=lags.grid)))
@@ -99,7 +99,7 @@ def _plain_sums(reference: Array, moving: Array, lags: Lags, min_overlap: float,
     s00 = table(overlap_at, lags, dtype=moving.dtype, like=moving, large=True, xp=xp)
     s10, s20, most_r = keep("boxes", lambda: _over_boxes(reference, 0, lags, xp=xp))
     s01, s02, most_m = _over_boxes(moving, 1, lags, xp=xp)
-    count = table(largest_overlap, lags, min_overlap, dtype=moving.dtype, like=moving, xp=xp)
+    count = table(largest_overlap, lags, dtype=moving.dtype, like=moving, xp=xp)
     return _Sums(s00, s10, s01, s11, s20, s02, (count, most_r, most_m))
 
 
@@ -224,7 +224,7 @@ def search(
     the images may have is taken off: it says nothing here, but is a cliff at the border, and makes large sums.
     """
     plain = w_r is None and w_m is None and not wrap
-    keep = keeping(kept, "search", plain)
+    keep = keeping(kept)
     if level:
         reference, moving = (
             less_mean(x, None if w is None else w > 0, xp=xp)[0] for x, w in ((reference, w_r), (moving, w_m))
@@ -233,11 +233,11 @@ def search(
         w_r, w_m = (xp.ones_like(x) if w is None else w for x, w in ((reference, w_r), (moving, w_m)))
     bounds = tuple(zip(origin, limits, strict=False))
     lags = lags_of(reference.shape[1:], moving.shape[1:], wrap, bounds, min_overlap)
-    reference = keep("denoised", lambda: _denoised(reference, w_r, xp=xp))
+    reference = keep(("denoised", plain), lambda: _denoised(reference, w_r, xp=xp))
     moving = _denoised(moving, w_m, xp=xp)
     near = table(allowed_lags, lags, min_overlap, dtype=xp.bool, like=moving, large=True, xp=xp)
     if w_r is None or w_m is None:
-        sums = _plain_sums(reference, moving, lags, min_overlap, keep, xp=xp)
+        sums = _plain_sums(reference, moving, lags, keep, xp=xp)
     else:
         sums = _weighted_sums(reference, w_r, moving, w_m, lags, near, keep, xp=xp)
     explained, left = _likeness(sums, near, min_overlap, xp=xp)

@@ -113,6 +113,6 @@ def allowed_lags(lags: Lags, min_overlap: float) -> np.ndarray:
     return near & (overlap_at(lags) >= min_overlap * smaller)
 
 
-def largest_overlap(lags: Lags, min_overlap: float) -> np.ndarray:
-    """(1, 1, ..., 1): the most pixels that an overlap has at the lags to look at."""
-    return np.max(np.where(allowed_lags(lags, min_overlap), overlap_at(lags), 0.0), keepdims=True)
+def largest_overlap(lags: Lags) -> np.ndarray:
+    """(1, 1, ..., 1): the most pixels that an overlap has."""
+    return np.max(overlap_at(lags), keepdims=True)
