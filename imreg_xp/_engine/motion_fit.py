@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from .._array import Array, Namespace, device_of
 from .._bounds import at_least, bounded
 from .._fft_length import fast_length
-from .._providers import power
 from .._sums import inner
 from ..fft_tools._dft import along, rfft
 from ..fft_tools.splines import coefficients, spline_at
@@ -17,7 +16,7 @@ from .extend import BORDER, make_field
 from .frozen import gain_and_background
 from .motion import Motion, centre_of, places
 from .motion_score import MotionScore, Scene, motion_score, motion_step, moved_by, products
-from .noise import direct, mixed, pairs_of, plausible, scatter_of
+from .noise import direct, mixed, pairs_of, plausible, products_of, scatter_of, slope_products
 from .problem import Norm, Options, Side, column, over_image, precision, too_few
 from .result import SimilarityRegistration, Status, finish_similarity
 from .rings import Rings, spread
@@ -253,16 +252,15 @@ def _score_matrix(
     whitened = [a / xp.where(root > 0, root, xp.ones_like(root)) for a in last.cleaned]
     spectra = [rfft(a, ndim, xp=xp, s=grid) for a in (root * last.residual, on, *(root * q for q in last.slopes))]
     residual, valid, slopes = spectra[0], spectra[1], spectra[2:]
-    scatter = scatter_of(power(residual, xp=xp), pairs_of(valid, grid, xp=xp), grid, xp=xp)
+    found = products_of(residual, slopes, grid, rows=False, xp=xp)
+    scatter = scatter_of(found.residual, pairs_of(valid, grid, xp=xp), grid, xp=xp)
     # the residuals give the shape of the noise, the given errors its level
     level = xp.where(scatter.level > 0, scatter.level, xp.ones_like(scatter.level))
     factor = (used / dof if scene.unit is None else unit / level)[:, None, None]
     white = last.normal * (unit * finer)[:, None, None]
-    crosses = [xp.conj(g) * residual for g in slopes]
-    second = _second_term(mixed(crosses, scatter, xp=xp), last.levers, on, used, xp=xp)
+    second = _second_term(mixed(found.crosses, scatter, xp=xp), last.levers, on, used, xp=xp)
     if options.correlated:
-        whitened_spectra = [rfft(a, ndim, xp=xp, s=grid) for a in whitened]
-        rows = [[power(g, h, xp=xp) for h in whitened_spectra[k:]] for k, g in enumerate(whitened_spectra)]
+        rows = slope_products([rfft(a, ndim, xp=xp, s=grid) for a in whitened], grid, xp=xp)
         first = symmetric(direct(rows, scatter, xp=xp), xp=xp) * factor
     else:
         first = white

@@ -13,18 +13,17 @@ noise in the reference does: it enters slope and residual together. Lags are tap
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._array import Array, Namespace, accumulator_dtype, complex_dtype, device_of
 from .._bounds import at_least
-from .._kernels import elementwise
 from .._static import table
 from ..fft_tools._dft import along
 from ..fft_tools._modes import frequency
-from ..fft_tools._sums import contract
+from ..fft_tools._sums import contract_each
 from ._linalg import inverse
 from .problem import column, over_image
 from .spectrum import power
@@ -41,34 +40,46 @@ __all__ = [
     "products_of",
     "scatter_of",
     "score_covariance",
+    "slope_products",
 ]
 
 REACH = 12
 _LEAST = 0.05  # of the variance of the score under white noise: less than that is not a variance
 
 
-def _lag_columns(grid: Sequence[int], like: Array, *, xp: Namespace) -> list[Array]:
-    """Return the columns that evaluate a correlation on the lags -REACH ... REACH."""
-    dtype = complex_dtype(accumulator_dtype(like, xp=xp), xp=xp)
-    columns = [table(_waves, n, k == len(grid) - 1, dtype=dtype, like=like, xp=xp) for k, n in enumerate(grid)]
-    return [columns[0] / math.prod(grid), *columns[1:]]
+def _lag_columns(grid: Sequence[int], like: Array, *, even: bool, xp: Namespace) -> list[Array]:
+    """Return the columns that evaluate a correlation on the lags -REACH ... REACH.
+
+    Of one that is `even`, its spectrum real, those of the last axis are 0 ... REACH.
+    """
+    acc, own = (complex_dtype(x, xp=xp) for x in (accumulator_dtype(like, xp=xp), like.dtype))
+    *first, last = grid
+    columns = [table(_waves, n, False, -REACH, dtype=acc, like=like, xp=xp) for n in first]
+    start, pixels = 0 if even else -REACH, math.prod(grid)
+    return [*columns, table(_waves, last, True, start, pixels, dtype=own, like=like, xp=xp)]
 
 
-def _waves(n: int, half: bool) -> np.ndarray:
-    """(1, modes, lags): e^(2 pi i nu l), with the weights of the half axis."""
+def _waves(n: int, half: bool, start: int, divisor: int = 1) -> np.ndarray:
+    """(1, modes, lags): e^(2 pi i nu l) for the lags start ... REACH, with the weights of the half axis."""
     nu = frequency(n, half)
-    waves = np.exp(2j * math.pi * nu[:, None] * np.arange(-REACH, REACH + 1))
+    waves = np.exp(2j * math.pi * nu[:, None] * np.arange(start, REACH + 1)) / divisor
     return (waves * np.where((nu == 0) | (2 * nu == 1) | (not half), 1.0, 2.0)[:, None])[None]
 
 
-def _patch(spectrum: Array, columns: list[Array], *, xp: Namespace) -> Array:
-    """Return the correlation with the given `rfftn` spectrum on the lags of `columns`.
-
-    A real spectrum makes an even correlation: its last axis holds the lags 0 ... REACH only.
-    """
-    if not xp.isdtype(spectrum.dtype, "complex floating"):
-        columns = [*columns[:-1], columns[-1][..., REACH:]]
-    return xp.real(contract(spectrum, columns, xp=xp))
+def _patches(
+    products: Callable[..., tuple[Array, ...]],
+    *args: Any,
+    even: Sequence[bool],
+    grid: Sequence[int],
+    like: Array,
+    xp: Namespace,
+    **options: Any,
+) -> list[Array]:
+    """Return the correlations on a patch of lags with the `rfftn` spectra ``products``, `even` ones on half of it."""
+    columns = {k: _lag_columns(grid, like, even=k, xp=xp) for k in set(even)}
+    dtype = complex_dtype(accumulator_dtype(like, xp=xp), xp=xp)
+    found = contract_each(products, *args, columns=[columns[k] for k in even], dtype=dtype, xp=xp, **options)
+    return [xp.real(a) for a in found]
 
 
 def _taper(grid: tuple[int, ...]) -> np.ndarray:
@@ -89,7 +100,12 @@ def _half_taper(grid: tuple[int, ...]) -> np.ndarray:
 
 def pairs_of(valid: Array, grid: Sequence[int], *, xp: Namespace) -> Array:
     """Return the number of pairs of valid pixels at each lag, from the spectrum of their mask."""
-    return xp.round(_patch(power(valid, xp=xp), _lag_columns(grid, valid, xp=xp), xp=xp))
+    (found,) = _patches(_power, valid, even=(True,), grid=grid, like=valid, xp=xp)
+    return xp.round(found)
+
+
+def _power(a: Array, *, xp: Namespace) -> tuple[Array]:
+    return (power(a, xp=xp),)
 
 
 def pairs_in_box(sides: Sequence[Array], *, xp: Namespace) -> Array:
@@ -112,71 +128,93 @@ class Scatter(NamedTuple):
     taper: Array
     level: Array
     """c(0), (batch,)."""
-    columns: list[Array]
 
 
-def scatter_of(residual: Array, pairs: Array, grid: Sequence[int], *, xp: Namespace) -> Scatter:
-    """Return the autocovariance of residuals from the power of their modes.
+def scatter_of(correlation: Array, pairs: Array, grid: Sequence[int], *, xp: Namespace) -> Scatter:
+    """Return the autocovariance of residuals from their autocorrelation on a patch of lags.
 
-    `pairs` of valid pixels there are at the lags of a patch, those of the last axis from 0.
+    `pairs` of valid pixels there are at these lags; those of the last axis are from 0.
     """
-    columns = _lag_columns(grid, residual, xp=xp)
     # no pair of valid pixels: no estimate at that lag
     pairs = xp.where(pairs > 0.5, pairs, math.inf)
-    c = _patch(residual, columns, xp=xp) / pairs
+    c = correlation / pairs
     taper = table(_taper, tuple(grid), dtype=c.dtype, like=c, xp=xp)
     half = table(_half_taper, tuple(grid), dtype=c.dtype, like=c, xp=xp)
     level = c[(slice(None), *(REACH,) * (len(grid) - 1), 0)]
-    return Scatter(c * half, pairs, taper, level, columns)
+    return Scatter(c * half, pairs, taper, level)
 
 
 class Products(NamedTuple):
-    """Of the spectra of residuals and slopes, mode by mode."""
+    """Correlations of residuals and slopes on a patch of lags; of even ones the last axis holds 0 ... REACH."""
 
     residual: Array
-    """The power."""
-    slopes: list[list[Array]]
-    """Of the slopes with each other: rows of the upper triangle."""
+    """With itself."""
     crosses: list[Array]
-    """conj(slope) residual."""
+    """Of each slope with the residual."""
+    slopes: list[list[Array]]
+    """Of the slopes with each other, as far as they are even: rows of the upper triangle."""
 
 
-def products_of(residual: Array, slopes: Sequence[Array], change: Array | None = None, *, xp: Namespace) -> Products:
-    """Return the products of the spectra of slopes and residuals; the slopes are added to these first, times `change`.
+def products_of(
+    residual: Array,
+    slopes: Sequence[Array],
+    grid: Sequence[int],
+    change: Array | None = None,
+    *,
+    rows: bool = True,
+    xp: Namespace,
+) -> Products:
+    """Return the correlations, from spectra of slopes and residuals; the slopes are added to these, times `change`.
 
     That is a small step, (batch, slopes): the misfit at the end of a search would count as noise where there is little.
+    Without `rows` those of the slopes with each other are left out.
     """
+    count, pairs = len(slopes), len(slopes) * (len(slopes) + 1) // 2 if rows else 0
+    numbers = () if change is None else tuple([column(change[:, k], residual, xp=xp) for k in range(count)])
+    args = residual, tuple(slopes), numbers
+    even = (True, *(False,) * count, *(True,) * pairs)
+    own, *rest = _patches(_products, *args, even=even, grid=grid, like=residual, rows=rows, xp=xp)
+    return Products(own, rest[:count], _in_rows(rest[count:], count) if rows else [])
+
+
+def slope_products(slopes: Sequence[Array], grid: Sequence[int], *, xp: Namespace) -> list[list[Array]]:
+    """Return the `slopes` of `Products` alone."""
     count = len(slopes)
-    numbers = [] if change is None else [column(change[:, k], residual, xp=xp) for k in range(count)]
-    own, *rest = _products(residual, *slopes, *numbers, count=count, xp=xp)
-    rows = [[rest.pop(0) for _ in range(count - k)] for k in range(count)]
-    return Products(own, rows, rest)
+    even = (True,) * (count * (count + 1) // 2)
+    return _in_rows(_patches(_upper, *slopes, even=even, grid=grid, like=slopes[0], xp=xp), count)
 
 
-@elementwise
-def _products(residual: Array, *rest: Array, count: int, xp: Namespace) -> tuple[Array, ...]:
-    slopes = rest[:count]
-    for slope, number in zip(slopes, rest[count:], strict=False):
+def _in_rows(upper: list[Array], count: int) -> list[list[Array]]:
+    """Return the rows of the upper triangle of a matrix, from one after the other."""
+    upper = list(upper)
+    return [[upper.pop(0) for _ in range(count - k)] for k in range(count)]
+
+
+def _products(
+    residual: Array, slopes: tuple[Array, ...], numbers: tuple[Array, ...], *, rows: bool, xp: Namespace
+) -> tuple[Array, ...]:
+    for slope, number in zip(slopes, numbers, strict=False):
         residual = residual + number * slope
-    upper = [power(g, h if j else None, xp=xp) for k, g in enumerate(slopes) for j, h in enumerate(slopes[k:])]
-    return power(residual, xp=xp), *upper, *(xp.conj(g) * residual for g in slopes)
+    found = power(residual, xp=xp), *(xp.conj(g) * residual for g in slopes)
+    return (*found, *_upper(*slopes, xp=xp)) if rows else found
+
+
+def _upper(*slopes: Array, xp: Namespace) -> tuple[Array, ...]:
+    return tuple([power(g, h if j else None, xp=xp) for k, g in enumerate(slopes) for j, h in enumerate(slopes[k:])])
 
 
 def direct(slopes: Sequence[Sequence[Array]], scatter: Scatter, *, xp: Namespace) -> list[list[Array]]:
-    """Return the first sum of J, from the products of the slopes, for correlated residuals."""
+    """Return the first sum of J, from the correlations of the slopes, for correlated residuals."""
     axes = over_image(scatter.covariance)
-    return _mirrored(
-        [[xp.sum(_patch(a, scatter.columns, xp=xp) * scatter.covariance, axis=axes) for a in row] for row in slopes]
-    )
+    return _mirrored([[xp.sum(a * scatter.covariance, axis=axes) for a in row] for row in slopes])
 
 
 def mixed(crosses: Sequence[Array], scatter: Scatter, *, xp: Namespace) -> list[list[Array]]:
     """Return the second sum of J: noise in the reference enters slopes and residual together."""
     axes = over_image(scatter.pairs)
     mixing = scatter.taper / _unfolded(scatter.pairs, xp=xp)
-    cross = [_patch(a, scatter.columns, xp=xp) for a in crosses]
-    turned = [xp.flip(c, axis=axes) for c in cross]
-    return _mirrored([[xp.sum(c * t * mixing, axis=axes) for t in turned[a:]] for a, c in enumerate(cross)])
+    turned = [xp.flip(c, axis=axes) for c in crosses]
+    return _mirrored([[xp.sum(c * t * mixing, axis=axes) for t in turned[a:]] for a, c in enumerate(crosses)])
 
 
 def _mirrored(upper: list[list[Array]]) -> list[list[Array]]:

@@ -2,14 +2,14 @@ r"""The root of the estimating equation by cross-spectra alone, and what steps t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from .._array import Array, Namespace
+from .._array import Array, Namespace, accumulator_dtype, complex_dtype
 from .._bounds import bounded
 from .._kernels import elementwise, per_item
 from ..fft_tools._dft import rfft
 from ..fft_tools._modes import taylor_columns
-from ..fft_tools._sums import contract, slopes_and_bends, taylor_sums
+from ..fft_tools._sums import contract_each, slopes_and_bends, taylor_sums
 from ._linalg import inverse
 from .frozen import Frozen, Level, Weights, product_of
 from .problem import column
@@ -35,8 +35,8 @@ def root(light: Frozen, offset: Array, at: tuple[Array, Array], level: Level, *,
     moved, value = at
     maps = _weighted_maps(light.weight, light.moving, value, column(level.background, value, xp=xp), xp=xp)
     spectra = (rfft(a, ndim, xp=xp) for a in maps)
-    cross, own = _with_filtered(moved, light.gains if light.filtered else None, *spectra, xp=xp)
-    series = series_at_0(cross, grid, _ORDERS, xp=xp), series_at_0(own, grid, 3, xp=xp)
+    gains = light.gains if light.filtered else None
+    series = series_at_0(_with_filtered, moved, gains, *spectra, grid=grid, orders=(_ORDERS, 3), xp=xp)
     found: Array = _root(*series, offset, level.scale, steps=steps, xp=xp)
     return found
 
@@ -68,15 +68,23 @@ def _weighted_maps(
     return weight * (moving - background), weight * value
 
 
-@elementwise
 def _with_filtered(model: Array, gains: Array | None, *spectra: Array, xp: Namespace) -> tuple[Array, ...]:
     ahead = xp.conj(model if gains is None else model * gains)
     return tuple([a * ahead for a in spectra])
 
 
-def series_at_0(product: Array, grid: Sequence[int], orders: int, *, xp: Namespace) -> Array:
-    """Return the Taylor series (batch, orders, ...) at lag 0 of the correlation with this cross-spectrum."""
-    return xp.real(contract(product, taylor_columns(grid, orders, product, xp=xp), xp=xp))
+def series_at_0(
+    products: Callable[..., tuple[Array, ...]],
+    like: Array,
+    *args: Array | None,
+    grid: Sequence[int],
+    orders: Sequence[int],
+    xp: Namespace,
+) -> list[Array]:
+    """Return the Taylor series (batch, orders, ...) at lag 0 of the correlations whose spectra are ``products``."""
+    columns = [taylor_columns(grid, n, like, xp=xp) for n in orders]
+    dtype = complex_dtype(accumulator_dtype(like, xp=xp), xp=xp)
+    return [xp.real(a) for a in contract_each(products, like, *args, columns=columns, dtype=dtype, xp=xp)]
 
 
 def newton_step(d: Array, plain: Array, u: Array, *, xp: Namespace) -> tuple[Array, Array]:

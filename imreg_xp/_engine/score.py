@@ -175,8 +175,9 @@ def _derivative(
 ) -> Array:
     """Return D from the spectra of w rho and the w q_i, and that of the model and the transfer function of h."""
     still = xp.zeros_like(offset)
-    crosses = _with_model(*model, *(spectra[:1] if model[1] is None else spectra), xp=xp)
-    found: Array = _derivative_of([series_at_0(a, grid, 3, xp=xp) for a in crosses], still, scale, normal, xp=xp)
+    spectra = spectra[:1] if model[1] is None else spectra
+    series = series_at_0(_with_model, *model, *spectra, grid=grid, orders=(3,) * len(spectra), xp=xp)
+    found: Array = _derivative_of(series, still, scale, normal, xp=xp)
     return found
 
 
@@ -187,7 +188,6 @@ def _derivative_of(series: list[Array], still: Array, scale: Array, normal: Arra
     return scale[:, None, None] * steep - rest[1]
 
 
-@elementwise
 def _with_model(model: Array, gains: Array | None, rest: Array, *slopes: Array, xp: Namespace) -> tuple[Array, ...]:
     """Return the spectrum of w rho times the conjugate of the filtered model, and slopes times that of the model."""
     ahead = xp.conj(model)

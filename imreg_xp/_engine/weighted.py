@@ -232,7 +232,8 @@ def _score_matrix(
     if not options.correlated:
         return white
     grid, ndim, acc = frozen.field.grid, len(last.slopes), last.step.dtype
-    products = products_of(*_whitened(frozen, last, options, xp=xp), change=last.scale[:, None] * last.step, xp=xp)
+    change = last.scale[:, None] * last.step
+    products = products_of(*_whitened(frozen, last, options, xp=xp), grid, change, xp=xp)
     if frozen.box is None:
         weight = product_of(frozen.weight)
         pairs = pairs_of(rfft(xp.astype(weight > 0, weight.dtype), ndim, xp=xp), grid, xp=xp)

@@ -10,7 +10,7 @@ import numpy as np
 
 from .nodes import OPERATIONS, Node
 
-__all__ = ["NAMES", "THREADS", "Leaf", "Sum", "text"]
+__all__ = ["NAMES", "THREADS", "Leaf", "Lines", "Sum", "head", "name_of", "text"]
 
 THREADS = 128  # of a block, a power of two
 
@@ -77,12 +77,8 @@ if (threadIdx.x == 0) p{k}[i0 * gridDim.y + blockIdx.y] = r{k}[0];"""
 
 def text(name: str, leaves: Sequence[Leaf], used: Sequence[int], outputs: Sequence[list[Node] | Sum], lead: int) -> str:
     """Return the source of a kernel with `outputs` elements per item, or sums, which reads the leaves `used`."""
-    indices = range(lead)
-    arguments = [f"const int64 n{d}" for d in indices]
-    for k in used:
-        arguments.append(f"const {_pointer(leaves[k].dtype)} a{k}")
-        arguments += [] if leaves[k].whole else [f"const int64 s{k}_{d}" for d in indices]
-    lines = _Lines(lead)
+    arguments: list[str] = []
+    lines = Lines(lead)
     stores, before, after = [], [], []
     for k, nodes in enumerate(outputs):
         if isinstance(nodes, Sum):
@@ -95,16 +91,29 @@ def text(name: str, leaves: Sequence[Leaf], used: Sequence[int], outputs: Sequen
         values = [v for node in nodes for v in (node.args if node.op == "pair" else (node,))]
         item = ("i0", "(i0 * n1 + i1)", "((i0 * n1 + i1) * n2 + i2)")[lead - 1]
         stores += [f"o{k}[{item} * {len(values)} + {j}] = {lines.of(v)};" for j, v in enumerate(values)]
-    head = f'extern "C" __global__ void {name}({", ".join(arguments)}) {{'
-    return _HEAD + "\n".join([head, *before, _LOOPS[lead], *lines.written, *stores, "}", *after, "}\n"])
+    body = [*before, _LOOPS[lead], *lines.written, *stores, "}", *after, "}\n"]
+    return head(name, leaves, used, lead, arguments) + "\n".join(["", *body])
+
+
+def head(name: str, leaves: Sequence[Leaf], used: Sequence[int], lead: int, outputs: Sequence[str]) -> str:
+    """Return the beginning of a kernel: sizes, the leaves `used` with their strides, and the `outputs`."""
+    arguments = [f"const int64 n{d}" for d in range(lead)]
+    for k in used:
+        arguments.append(f"const {_pointer(leaves[k].dtype)} a{k}")
+        arguments += [] if leaves[k].whole else [f"const int64 s{k}_{d}" for d in range(lead)]
+    return _HEAD + f'extern "C" __global__ void {name}({", ".join([*arguments, *outputs])}) {{'
+
+
+def name_of(dtype: np.dtype) -> str:
+    """Return the name of a real dtype, or of the parts of a complex one."""
+    return NAMES[{"complex64": "float32", "complex128": "float64"}.get(dtype.name, dtype.name)]
 
 
 def _pointer(dtype: np.dtype) -> str:
-    real = {"complex64": "float32", "complex128": "float64"}.get(dtype.name, dtype.name)
-    return f"{NAMES[real]}* __restrict__"
+    return f"{name_of(dtype)}* __restrict__"
 
 
-class _Lines:
+class Lines:
     """The lines that compute nodes, each once."""
 
     def __init__(self, lead: int) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from .._array import Array, Namespace, accumulator_dtype
-from .kernel import Kernel, Lookup, Total, compiles, leaf_of, regular
+from .code import THREADS
+from .kernel import Columns, Kernel, Lookup, Total, compiles, leaf_of, regular
 from .nests import filled, flattened
+from .rows import MOST_ROWS
 
 __all__ = ["elementwise", "per_item"]
 
@@ -51,7 +53,8 @@ def elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make one kernel of an elementwise function of arrays (batch or 1, n or 1, ...), where that can be.
 
     It can where arrays are as large as images, or numbers (batch, 1, ..., 1); and where they have three axes at most.
-    An argument may be a tuple of arrays. The function returns an array, or several, and `Total`s if all are as large.
+    An argument may be a tuple of arrays. The function returns an array, or several, and `Total`s if all are as large;
+    or `RowSums`, if it has `Columns`.
     """
     by_axes = {lead: per_item(function, lead=lead) for lead in (2, 3)}
 
@@ -62,12 +65,16 @@ def elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
             found = function(*args, **options)
             return _each(functools.partial(_summed, xp=xp), found) if isinstance(found, (Total, tuple)) else found
         arrays: list[Any] = []
-        skeleton = flattened(args, (xp.ndarray,), arrays)
-        shapes = [a.shape[1:] for a in arrays]
+        skeleton = flattened(args, (xp.ndarray, Columns), arrays)
+        matrices = [a.values for a in arrays if isinstance(a, Columns)]
+        images = [a for a in arrays if not isinstance(a, Columns)]
+        shapes = [a.shape[1:] for a in images]
         shape, ndim = max(shapes, key=math.prod), len(shapes[0]) + 1
         fits = ndim == 3 and math.prod(shape) < _MOST_PIXELS
+        if matrices:
+            fits = fits and shape[0] <= MOST_ROWS and all(m.shape[1] <= THREADS for m in matrices)
         # laying parts of images out in one row would copy them
-        whole = not fits or all(a.flags.c_contiguous for a in arrays)
+        whole = not matrices and (not fits or all(a.flags.c_contiguous for a in images))
         if whole and all(s == shape or math.prod(s) == 1 for s in shapes):
             flat = filled(skeleton, [xp.reshape(a, (a.shape[0], math.prod(a.shape[1:]))) for a in arrays])
             found = by_axes[2](*flat, **options)
@@ -83,8 +90,8 @@ def _each(function: Callable[[Any], Any], found: Any) -> Any:
     return tuple(map(function, found)) if isinstance(found, tuple) else function(found)
 
 
-def _summed(x: Array | Total, *, xp: Namespace) -> Array:
-    """Return an array as it is, and for a total the sums (batch,) in the accumulator dtype.
+def _summed(x: Any, *, xp: Namespace) -> Any:
+    """Return what is no total as it is, for one the sums (batch,) in the accumulator dtype.
 
     Of products it is the sum of those of rows, in their dtype; on the host one product where that is precise enough.
     """

@@ -15,8 +15,9 @@ from .code import THREADS, Leaf, Sum, text
 from .items import Items, wrapped
 from .namespace import xp as expressions
 from .nests import filled, flattened
+from .rows import RowSum, row_text
 
-__all__ = ["Kernel", "Lookup", "Rows", "Total", "compiles", "leaf_of", "regular"]
+__all__ = ["Columns", "Kernel", "Lookup", "RowSums", "Rows", "Total", "compiles", "leaf_of", "regular"]
 
 _PER_THREAD = 8  # terms of a sum
 _MOST_BLOCKS = 65535  # along the second axis of a grid
@@ -37,6 +38,10 @@ class Lookup:
         """Return what is at an index (...)."""
         found = xp.take(self.values, xp.reshape(index, (-1,)), axis=0)
         return xp.reshape(found, (*index.shape, *found.shape[1:]))
+
+
+class Columns(Lookup):
+    """A matrix (n, k) that rows of n terms are multiplied with."""
 
 
 class Rows(NamedTuple):
@@ -96,6 +101,16 @@ class Total:
         return math.prod(self.factors[1:], start=self.factors[0])
 
 
+class RowSums:
+    """What an elementwise function returns for products of the rows of terms (batch, rows, n) with `Columns` (n, k).
+
+    A kernel makes them (batch, rows, k) in double precision; elsewhere they stay what they are.
+    """
+
+    def __init__(self, terms: Any, columns: Any) -> None:
+        self.terms, self.columns = terms, columns
+
+
 def regular(a: Array | Lookup, lead: int, *, xp: Namespace) -> Array | Lookup:
     """Return an array whose items lie one after the other: else strides within them depend on the batch."""
     if isinstance(a, Lookup) or a.shape[0] == 1:
@@ -133,15 +148,20 @@ class Kernel:
     ) -> None:
         args, options = filled(skeleton, [_item(k, leaf, lead) for k, leaf in enumerate(leaves)])
         outputs: list[Any] = []
-        self._skeleton = flattened(function(*args, xp=expressions, **options), (Items, Total), outputs)
+        self._skeleton = flattened(function(*args, xp=expressions, **options), (Items, Total, RowSums), outputs)
         # what comes out per item, in which dtype; of totals nothing
-        self._shapes = [None if isinstance(x, Total) else (x.shape[lead:], x.dtype) for x in outputs]
-        results = [_written(x, lead) for x in outputs]
-        self._used = sorted(_leaves_of(results))
-        source = text(function.__name__, leaves, self._used, results, lead)
+        self._shapes = [None if isinstance(x, Total) else _made_of(x, lead) for x in outputs]
+        results = [_written(x, lead) for x in outputs if not isinstance(x, RowSums)]
+        rows = [_row_of(x) for x in outputs if isinstance(x, RowSums)]
+        if rows and results:
+            msg = "sums of rows and other results of one function"
+            raise ValueError(msg)
+        self._of_rows, name = bool(rows), function.__name__
+        self._used = sorted(_leaves_of([*results, *(x.parts for x in rows)]) | {x.columns for x in rows})
+        source = row_text(name, leaves, self._used, rows) if rows else text(name, leaves, self._used, results, lead)
         self._lead, self._xp = lead, xp
         # with fused multiply-add a determinant of equal products is not 0
-        self._compiled = xp.RawKernel(source, function.__name__, options=("--fmad=false",))
+        self._compiled = xp.RawKernel(source, name, options=("--fmad=false",))
 
     def run(self, arrays: list[Any]) -> Any:
         """Launch it."""
@@ -149,11 +169,11 @@ class Kernel:
         given = [a for a in arrays if not isinstance(a, Lookup)]
         sizes = np.broadcast_shapes(*[a.shape[:lead] for a in given])
         device = device_of(given[0])
-        grid = _grid(sizes, few=None in self._shapes)
+        grid = sizes[:2] if self._of_rows else _grid(sizes, few=None in self._shapes)
         results = [
             xp.empty((sizes[0], grid[1]), dtype=xp.float64, device=device)
             if made is None
-            else xp.empty((*sizes, *made[0]), dtype=made[1], device=device)
+            else xp.empty((*sizes[: 2 if self._of_rows else lead], *made[0]), dtype=made[1], device=device)
             for made in self._shapes
         ]
         if math.prod(sizes):
@@ -178,6 +198,19 @@ def _grid(sizes: tuple[int, ...], *, few: bool) -> tuple[int, ...]:
     if not rest:
         return (-(-first // THREADS),)
     return (first, min(-(-math.prod(rest) // (THREADS * (_PER_THREAD if few else 1))), _MOST_BLOCKS))
+
+
+def _made_of(x: Items | RowSums, lead: int) -> tuple[tuple[int, ...], np.dtype]:
+    """Return the shape of what comes out per item, or per row, and its dtype."""
+    if isinstance(x, Items):
+        return x.shape[lead:], x.dtype
+    both = np.result_type(x.terms.dtype, x.columns.dtype)
+    return x.columns.row, np.result_type(both, np.float64)
+
+
+def _row_of(x: RowSums) -> RowSum:
+    (term,) = x.terms.entries.reshape(-1)
+    return RowSum(term, x.columns.leaf)
 
 
 def _written(x: Items | Total, lead: int) -> list[nodes.Node] | Sum:

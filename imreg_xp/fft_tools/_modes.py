@@ -174,9 +174,13 @@ def interpolation_table(
 
 
 def taylor_columns(shape: Sequence[int], orders: int, like: Array, *, xp: Namespace) -> list[Array]:
-    r"""Return per axis (1, modes, orders): :math:`(2\pi i\nu)^j / j!`, with the weights of the half axis."""
-    dtype = complex_dtype(accumulator_dtype(like, xp=xp), xp=xp)
-    return [table(_taylor, *axis, orders, dtype=dtype, like=like, xp=xp) for axis in _axes(shape)]
+    r"""Return per axis (1, modes, orders): :math:`(2\pi i\nu)^j / j!`, with the weights of the half axis.
+
+    Those of the last axis are of the precision of `like`.
+    """
+    acc = complex_dtype(accumulator_dtype(like, xp=xp), xp=xp)
+    own = complex_dtype(like.dtype, xp=xp)
+    return [table(_taylor, n, half, orders, dtype=own if half else acc, like=like, xp=xp) for n, half in _axes(shape)]
 
 
 def moment_columns(shape: Sequence[int], like: Array, *, parts: bool = False, xp: Namespace) -> list[Array]:

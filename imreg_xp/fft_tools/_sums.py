@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._array import Array, Namespace, is_kind
-from .._kernels import elementwise
+from .._kernels import Columns, RowSums, elementwise
 from .._static import table
 from .._sums import matmul
 from ._modes import entries, falling
 
-__all__ = ["contract", "derivative", "slopes_and_bends", "taylor_sums"]
+__all__ = ["contract", "contract_each", "derivative", "slopes_and_bends", "taylor_sums"]
 
 
 def contract(spectrum: Array, columns: Sequence[Array], *, dtype: object = None, xp: Namespace) -> Array:
@@ -33,26 +33,68 @@ def contract(spectrum: Array, columns: Sequence[Array], *, dtype: object = None,
     -------
     (batch, K_1, ..., K_k).
     """
+    dtype = columns[-1].dtype if dtype is None else dtype
+    return _along_others(_along_last(spectrum, columns[-1], dtype, xp=xp), columns[:-1], spectrum.shape[1:-1], xp=xp)
+
+
+def contract_each(
+    function: Callable[..., tuple[Array, ...]],
+    *args: Array | tuple[Array, ...] | None,
+    columns: Sequence[Sequence[Array]],
+    dtype: object,
+    xp: Namespace,
+    **options: Any,
+) -> list[Array]:
+    """Return what `contract` makes of each of the spectra that an elementwise function returns, with its own columns.
+
+    The last columns are of batch 1, and of the precision of the spectra. Where kernels are compiled these are stored
+    nowhere.
+    """
+    lasts = tuple([Columns(each[-1][0, ...]) for each in columns])
+    rows = _rows(lasts, args, function=function, xp=xp, **options)
+    found = []
+    for sums, each in zip(rows, columns, strict=True):
+        modes = sums.terms.shape[1:-1] if isinstance(sums, RowSums) else sums.shape[1:-1]
+        t = _along_last(sums.terms, each[-1], dtype, xp=xp) if isinstance(sums, RowSums) else sums
+        found.append(_along_others(xp.astype(t, dtype, copy=False), each[:-1], modes, xp=xp))
+    return found
+
+
+@elementwise
+def _rows(
+    columns: tuple[Columns, ...],
+    args: tuple[Any, ...],
+    *,
+    function: Callable[..., tuple[Array, ...]],
+    xp: Namespace,
+    **options: Any,
+) -> tuple[RowSums, ...]:
+    return tuple([RowSums(*pair) for pair in zip(function(*args, xp=xp, **options), columns, strict=True)])
+
+
+def _along_last(spectrum: Array, last: Array, dtype: object, *, xp: Namespace) -> Array:
+    """Return the sums over the last axis, (batch, modes, K); of more than one other axis the modes are in one row."""
     modes = spectrum.shape[1:]
-    last = columns[-1]
-    dtype = last.dtype if dtype is None else dtype
     flat = spectrum
     if len(modes) != 2:
         flat = xp.reshape(spectrum, (spectrum.shape[0], math.prod(modes[:-1]), modes[-1]))
     if spectrum.dtype == last.dtype:
-        t = xp.astype(matmul(flat, last, xp=xp), dtype, copy=False)
-    elif not _real_times_complex(spectrum, last, xp=xp):
-        t = xp.astype(matmul(flat, xp.astype(last, spectrum.dtype, copy=False), xp=xp), dtype, copy=False)
-    else:
-        # a real spectrum times complex columns: a quarter of the work
-        parts = xp.concat([xp.real(last), xp.imag(last)], axis=-1)
-        t = xp.matmul(flat, xp.astype(parts, spectrum.dtype))
-        k = last.shape[-1]
-        t = _complex(t[..., :k], t[..., k:], dtype=last.dtype, xp=xp)
-    if len(modes) == 2:
+        return xp.astype(matmul(flat, last, xp=xp), dtype, copy=False)
+    if not _real_times_complex(spectrum, last, xp=xp):
+        return xp.astype(matmul(flat, xp.astype(last, spectrum.dtype, copy=False), xp=xp), dtype, copy=False)
+    # a real spectrum times complex columns: a quarter of the work
+    parts = xp.concat([xp.real(last), xp.imag(last)], axis=-1)
+    t = xp.matmul(flat, xp.astype(parts, spectrum.dtype, copy=False))
+    k = last.shape[-1]
+    return _complex(t[..., :k], t[..., k:], dtype=dtype, xp=xp)
+
+
+def _along_others(t: Array, columns: Sequence[Array], modes: Sequence[int], *, xp: Namespace) -> Array:
+    """Return the sums over the other axes, of so many modes, of what is summed over the last."""
+    if len(modes) == 1:
         return xp.matmul(xp.matrix_transpose(columns[0]), t)
-    batch, sizes = t.shape[0], [last.shape[-1]]
-    for axis in range(len(modes) - 2, -1, -1):
+    batch, sizes = t.shape[0], [t.shape[-1]]
+    for axis in range(len(modes) - 1, -1, -1):
         column = xp.matrix_transpose(columns[axis])
         t = xp.reshape(t, (batch, *modes[:axis], modes[axis], math.prod(sizes)))
         column = xp.reshape(column, (column.shape[0], *(1,) * axis, *column.shape[1:])) if axis else column

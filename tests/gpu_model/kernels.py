@@ -17,6 +17,9 @@ _SIGNATURE = re.compile(r'extern "C" __global__ void (\w+)\((.*?)\) \{')
 _LINE = re.compile(r"const (\w+) (v\d+) = (.*);")
 _STORE = re.compile(r"(o\d+)\[(.*)\] = (.*);")
 _TERM = re.compile(r"t(\d+) \+= (.*);")
+_OF_ROW = re.compile(r"h(\d+)_(\d)\[threadIdx\.x\] = (?!u)(.*);")
+_COLUMN = re.compile(r"const \w+ c(\d+)_(\d) = a\1\[\(\(first \+ j\) \* (\d+) .*\];")
+_PRODUCT = re.compile(r"u(\d+)_0 \+= .*\bc(\d+)_0.*;")
 _TYPES = {"double": np.float64, "float": np.float32, "int64": np.int64, "int": np.int32, "bool": np.bool_}
 
 
@@ -67,6 +70,39 @@ class _Pointer:
         self.flat[self._at(index)] = values
 
 
+class _RowSums:
+    """Products of rows of terms with the columns of matrices, as the lines of a kernel tell one after the other."""
+
+    def __init__(self, sizes: list[int]) -> None:
+        self._sizes = sizes
+        self._terms: dict[str, dict[str, np.ndarray]] = {}
+        self._columns: dict[str, tuple[int, int]] = {}
+
+    def take(self, line: str, known: dict[str, Any]) -> bool:
+        """Carry out a line, if it is of rows."""
+        if term := _OF_ROW.fullmatch(line):
+            values = np.asarray(eval(term[3], {"__builtins__": {}}, known))  # noqa: S307
+            self._terms.setdefault(term[1], {})[term[2]] = np.broadcast_to(values, self._sizes)
+        elif column := _COLUMN.fullmatch(line):
+            self._columns[column[1]] = int(column[3]), 1 + int(column[2])
+        elif product := _PRODUCT.fullmatch(line):
+            self._multiply(product[1], product[2], known)
+        else:
+            return False
+        return True
+
+    def _multiply(self, row: str, leaf: str, known: dict[str, Any]) -> None:
+        k, parts = self._columns[leaf]
+        matrix = known[f"a{leaf}"][np.arange(self._sizes[2] * k * parts)].reshape(-1, k, parts)
+        terms = np.stack(list(self._terms[row].values()), axis=-1)
+        if terms.dtype != matrix.dtype:
+            msg = f"{terms.dtype} times {matrix.dtype}"
+            raise TypeError(msg)
+        of_both = [x[..., 0] if x.shape[-1] == 1 else x[..., 0] + 1j * x[..., 1] for x in (terms, matrix)]
+        made = known[f"o{row}"].whole
+        made[...] = np.matmul(*of_both)
+
+
 class RawKernel:
     """A kernel from source, with results in arguments called o0, o1 ..., and the parts of sums in p0, p1 ..."""
 
@@ -108,8 +144,11 @@ class RawKernel:
     def _carry_out(self, values: dict[str, Any]) -> None:
         sizes = [int(n) for name, n in values.items() if name[0] == "n"]
         known = {**_KNOWN, **values, **{f"i{d}": i for d, i in enumerate(np.ogrid[tuple(map(slice, sizes))])}}
+        rows = _RowSums(sizes)
         with np.errstate(all="ignore"):
             for line in self._lines:
+                if rows.take(line, known):
+                    continue
                 if made := _LINE.fullmatch(line):
                     result = np.asarray(eval(made[3], {"__builtins__": {}}, known))  # noqa: S307
                     if result.dtype != _TYPES[made[1]]:
@@ -119,6 +158,8 @@ class RawKernel:
                 elif term := _TERM.fullmatch(line):
                     self._add_up(known, term)
                 elif stored := _STORE.fullmatch(line):
+                    if stored[3] == "all":
+                        continue  # of rows
                     known[stored[1]][eval(stored[2], {"__builtins__": {}}, known)] = np.asarray(  # noqa: S307
                         eval(stored[3], {"__builtins__": {}}, known)  # noqa: S307
                     )
