@@ -20,11 +20,13 @@ __all__ = [
     "Weights",
     "attenuated",
     "gain_and_background",
+    "level_of",
     "lightened",
     "model",
     "product_of",
     "residual_of",
     "single_weights",
+    "sums_with_model",
 ]
 
 
@@ -108,7 +110,7 @@ def gain_and_background(value: Array, frozen: Weighed, options: Options, *, xp: 
     """Fit gain and background by weighted least squares at one offset; `value` is the model there."""
     sums = _sums_with_model(frozen.weight, value, frozen.moving, fit_scale=options.fit_scale, xp=xp)
     fitted = options.fit_scale, options.fit_background
-    found: Level = _level_of(sums, frozen.attenuation, fitted=fitted, xp=xp)
+    found: Level = level_of(sums, frozen.attenuation, fitted=fitted, xp=xp)
     return found
 
 
@@ -121,6 +123,11 @@ def _sums_with_model(
     fit_scale: bool,
     xp: Namespace,  # noqa: ARG001
 ) -> tuple[Total, ...]:
+    return sums_with_model(weight, value, moving, fit_scale=fit_scale)
+
+
+def sums_with_model(weight: Weights, value: Array, moving: Array, *, fit_scale: bool) -> tuple[Total, ...]:
+    """Return the sums of w, w m, w r, w r^2 and, to fit a scale, w r m."""
     weight = product_of(weight)
     weighted = weight * value
     sums = Total(weight), Total(weight, moving), Total(weighted), Total(weighted, value)
@@ -128,8 +135,8 @@ def _sums_with_model(
 
 
 @per_item
-def _level_of(sums: tuple[Array, ...], attenuation: Array, *, fitted: tuple[bool, bool], xp: Namespace) -> Level:
-    """Return the level from the sums of w, w m, w r, w r^2 and w r m."""
+def level_of(sums: tuple[Array, ...], attenuation: Array, *, fitted: tuple[bool, bool], xp: Namespace) -> Level:
+    """Return the level from `sums_with_model`."""
     count, data, t, square, *products = sums
     scale, variance = xp.ones_like(t), square
     if products:

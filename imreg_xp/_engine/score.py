@@ -25,11 +25,11 @@ from .frozen import (
     Frozen,
     Level,
     Weights,
-    gain_and_background,
+    level_of,
     model,
     product_of,
     residual_of,
-    single_weights,
+    sums_with_model,
 )
 from .problem import Options, column
 from .root import newton_step, series_at_0
@@ -70,19 +70,22 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
     """Evaluate U and its exact derivative at `offset`."""
     grid, acc, ndim = frozen.field.grid, offset.dtype, offset.shape[-1]
     moved, value = model(frozen.field, offset, grid, xp=xp)
-    level = gain_and_background(value, frozen, options, xp=xp)
-    numbers = (column(x, value, xp=xp) for x in (level.scale, level.background))
-    left, square, *rest = _residuals(frozen.moving, value, frozen.weight, *numbers, keep=not frozen.binary, xp=xp)
-    residual = rest[0] if rest else None
-    moved, value, left = (single(a, xp=xp) for a in (moved, value, left))
-    weight = single_weights(frozen.weight, xp=xp)
-    gains = single(frozen.gains, xp=xp) if frozen.filtered else None
-    slopes = slopes_of(moved, gains, grid, xp=xp)
-    sums = tuple([xp.astype(a, acc, copy=False) for a in _slope_sums(weight, value, left, *slopes, xp=xp)])
-    u, shares, normal = _slope_matrices(sums, level, chosen=chosen(options), ndim=ndim, xp=xp)
-    spectra = [rfft(a, ndim, xp=xp) for a in cleaned(weight, value, slopes, shares, options, xp=xp)]
-    rest = rfft(left, ndim, xp=xp)
+    moved, gains = single(moved, xp=xp), single(frozen.gains, xp=xp) if frozen.filtered else None
+    slopes = tuple(slopes_of(moved, gains, grid, xp=xp))
+    maps, chosen_ones = (frozen.weight, value, frozen.moving, slopes), chosen(options)
+    sums = _all_sums(*maps, fit_scale=options.fit_scale, xp=xp)
+    fitted = options.fit_scale, options.fit_background
+    level, shares, normal = _level_and_matrices(
+        sums, frozen.attenuation, fitted=fitted, chosen=chosen_ones, ndim=ndim, xp=xp
+    )
+    numbers = tuple([column(a, value, xp=xp) for a in level[:2]])
+    parts = tuple([column(a, slopes[0], xp=xp) for a in _each_of(shares)])
+    left, square, u, clean, residual = _last_maps(
+        *maps, numbers, parts, chosen=chosen_ones, keep=not frozen.binary, xp=xp
+    )
+    rest, *spectra = (rfft(a, ndim, xp=xp) for a in (left, *clean))
     d = _derivative(level.scale, normal, (rest, *spectra), (moved, gains), offset, grid, xp=xp)
+    u = xp.stack([xp.astype(a, acc, copy=False) for a in u], axis=-1)
     step, usable, square = _last_step(d, level.scale, normal, u, xp.astype(square, acc, copy=False), xp=xp)
     return Score(
         step,
@@ -95,7 +98,7 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
         value,
         residual,
         rest,
-        slopes,
+        list(slopes),
         shares,
         normal,
         spectra,
@@ -103,40 +106,33 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
 
 
 @elementwise
-def _residuals(
-    moving: Array, value: Array, weight: Weights, scale: Array, background: Array, *, keep: bool, xp: Namespace
-) -> tuple[Array | Total, ...]:
-    """Return what the model leaves times the weights, the sum of that times what it leaves, and that to `keep`."""
-    residual = residual_of(moving, value, scale, background, xp=xp)
-    left = product_of(weight) * residual
-    found = left, Total(left, residual)
-    return (*found, residual) if keep else found
-
-
-@elementwise
-def _slope_sums(
-    weight: Weights,
-    value: Array,
-    left: Array,
-    *slopes: Array,
-    xp: Namespace,  # noqa: ARG001
+def _all_sums(
+    weight: Weights, value: Array, moving: Array, slopes: tuple[Array, ...], *, fit_scale: bool, xp: Namespace
 ) -> tuple[Total, ...]:
-    """Return the sums of the slopes times w rho, and of w times the slopes times model, 1 and each other (i <= j)."""
-    found = [Total(q, left) for q in slopes]
-    weight = product_of(weight)
+    """Return the sums that a `Level` is made of, and of w times the slopes times model, 1 and each other (i <= j)."""
+    found = list(sums_with_model(weight, value, moving, fit_scale=fit_scale))
+    weight, value = single(product_of(weight), xp=xp), single(value, xp=xp)
     for axis, slope in enumerate(slopes):
         weighted = weight * slope
-        found = [*found, Total(weighted, value), Total(weighted), *(Total(weighted, q) for q in slopes[axis:])]
+        found += [Total(weighted, value), Total(weighted), *(Total(weighted, q) for q in slopes[axis:])]
     return tuple(found)
 
 
 @per_item
-def _slope_matrices(
-    sums: tuple[Array, ...], level: Level, *, chosen: tuple[int, ...], ndim: int, xp: Namespace
-) -> tuple[Array, list[Array], Array]:
-    """Return U, and `shares_of` and the normal matrix of the slopes, from `_slope_sums`."""
-    u = xp.stack(list(sums[:ndim]), axis=-1)
-    rest, products, upper = list(sums[ndim:]), [], []
+def _level_and_matrices(
+    sums: tuple[Array, ...],
+    attenuation: Array,
+    *,
+    fitted: tuple[bool, bool],
+    chosen: tuple[int, ...],
+    ndim: int,
+    xp: Namespace,
+) -> tuple[Level, list[Array], Array]:
+    """Return the level, and `shares_of` and the normal matrix of the slopes, from `_all_sums`."""
+    own = 4 + fitted[0]
+    level = level_of(sums[:own], attenuation, fitted=fitted, xp=xp)
+    rest = [xp.astype(a, level.scale.dtype, copy=False) for a in sums[own:]]
+    products, upper = [], []
     for axis in range(ndim):
         more = 2 + ndim - axis
         products.append(rest[:2])
@@ -149,7 +145,30 @@ def _slope_matrices(
             for axis, (row, share) in enumerate(zip(upper, shares, strict=True))
         ]
     whole = [[upper[min(i, j)][abs(i - j)] for j in range(ndim)] for i in range(ndim)]
-    return u, shares, symmetric(whole, xp=xp)
+    return level, shares, symmetric(whole, xp=xp)
+
+
+@elementwise
+def _last_maps(
+    weight: Weights,
+    value: Array,
+    moving: Array,
+    slopes: tuple[Array, ...],
+    level: tuple[Array, Array],
+    shares: tuple[Array, ...],
+    *,
+    chosen: tuple[int, ...],
+    keep: bool,
+    xp: Namespace,
+) -> tuple[Array, Total, tuple[Total, ...], tuple[Array, ...], Array | None]:
+    """Return w rho, the sums of that times rho and times the slopes, what `cleaned` does, and rho to `keep`."""
+    residual = residual_of(moving, value, *level, xp=xp)
+    weight = product_of(weight)
+    left = weight * residual
+    rough = single(left, xp=xp)
+    clean = _cleaned(single(weight, xp=xp), single(value, xp=xp), *slopes, *shares, chosen=chosen, xp=xp)
+    along = tuple([Total(q, rough) for q in slopes])
+    return rough, Total(left, residual), along, clean, residual if keep else None
 
 
 @per_item
@@ -219,9 +238,13 @@ def cleaned(
     weight: Weights, value: Array, slopes: Sequence[Array], shares: Sequence[Array], options: Options, *, xp: Namespace
 ) -> tuple[Array, ...]:
     """Return the slopes with what gain and background explain of them taken off, times the weights."""
-    numbers = [column(share[:, k], value, xp=xp) for share in shares for k in range(share.shape[1])]
+    numbers = [column(a, value, xp=xp) for a in _each_of(shares)]
     found: tuple[Array, ...] = _cleaned(weight, value, *slopes, *numbers, chosen=chosen(options), xp=xp)
     return found
+
+
+def _each_of(shares: Sequence[Array]) -> list[Array]:
+    return [share[:, k] for share in shares for k in range(share.shape[1])]
 
 
 @elementwise

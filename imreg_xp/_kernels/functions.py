@@ -53,8 +53,8 @@ def elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make one kernel of an elementwise function of arrays (batch or 1, n or 1, ...), where that can be.
 
     It can where arrays are as large as images, or numbers (batch, 1, ..., 1); and where they have three axes at most.
-    An argument may be a tuple of arrays. The function returns an array, or several, and `Total`s if all are as large;
-    or `RowSums`, if it has `Columns`.
+    An argument may be a tuple of arrays. The function returns an array, or several in tuples, and `Total`s if all are
+    as large; or `RowSums`, if it has `Columns`.
     """
     by_axes = {lead: per_item(function, lead=lead) for lead in (2, 3)}
 
@@ -87,7 +87,9 @@ def elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _each(function: Callable[[Any], Any], found: Any) -> Any:
-    return tuple(map(function, found)) if isinstance(found, tuple) else function(found)
+    if isinstance(found, tuple):
+        return tuple([_each(function, part) for part in found])
+    return None if found is None else function(found)
 
 
 def _summed(x: Any, *, xp: Namespace) -> Any:
