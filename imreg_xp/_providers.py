@@ -16,6 +16,7 @@ from ._static import table
 from ._sums import inner
 
 __all__ = [
+    "Factors",
     "as_reals",
     "cross_powers",
     "factored",
@@ -27,11 +28,15 @@ __all__ = [
     "phases",
     "power",
     "product",
+    "product_of",
     "squares",
     "transform_less_mean",
     "with_items",
     "zero_padded",
 ]
+
+Factors = Array | tuple[Array, ...]
+"""An array, or factors that are broadcast."""
 
 _LARGE = 2**16  # elements that make a difference
 _BEYOND_CACHE = 2**18  # elements of one image that do not stay in the cache of a core
@@ -212,11 +217,16 @@ def in_library(function: Any, *, xp: Namespace) -> Any:
     return getattr(xp, names[function]) if function in names else function
 
 
-def factored(factors: Sequence[Array], *, xp: Namespace) -> Array | tuple[Array, ...]:
-    """Return the product of factors along one axis each of images; the factors where steps multiply them at no cost."""
+def factored(factors: Sequence[Array], *, xp: Namespace) -> Factors:
+    """Return the product of factors of images; the factors where steps multiply them at no cost."""
     if compiles(xp=xp) and factors[0].ndim == 3:
         return tuple(factors)
     return functools.reduce(operator.mul, factors)
+
+
+def product_of(factors: Factors) -> Array:
+    """Return factors as one array."""
+    return functools.reduce(operator.mul, factors) if isinstance(factors, tuple) else factors
 
 
 def zero_padded(x: Array, grid: Sequence[int], *, xp: Namespace) -> Array:

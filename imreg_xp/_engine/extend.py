@@ -11,7 +11,7 @@ import functools
 import math
 import operator
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from .._array import Array, Namespace, device_of
 from .._bounds import bounded
 from .._fft_length import fast_length
 from .._kernels import elementwise, per_item
-from .._providers import inverse_transform
+from .._providers import Factors, inverse_transform, product_of
 from .._static import table
 from ..fft_tools._dft import along, fourier_translate, part, rfft
 from ..fft_tools._modes import angular_frequencies
@@ -123,19 +123,20 @@ def sample(spectrum: Array, grid: Sequence[int], shape: Sequence[int], *, keep: 
     return crop(inverse_transform(spectrum, grid, keep=keep, xp=xp), shape)
 
 
-def slopes_of(spectrum: Array, gains: Array | None, grid: Sequence[int], *, xp: Namespace) -> list[Array]:
+def slopes_of(spectrum: Factors, gains: Array | None, grid: Sequence[int], *, xp: Namespace) -> list[Array]:
     """Return per axis the derivative of what `sample` returns, convolved by a transfer function if there is one."""
     ndim, ramps = len(grid), []
-    for axis, omega in enumerate(angular_frequencies(grid, spectrum, xp=xp)):
-        ramp = xp.astype(omega, spectrum.dtype) * 1j
+    like = spectrum[0] if isinstance(spectrum, tuple) else spectrum
+    for axis, omega in enumerate(angular_frequencies(grid, like, xp=xp)):
+        ramp = xp.astype(omega, like.dtype) * 1j
         ramps.append(xp.reshape(ramp, (1, *along(n=ramp.shape[0], axis=axis, ndim=ndim))))
     steep = _times_each(spectrum, gains, *ramps, xp=xp)
     return [sample(a, grid, grid, keep=False, xp=xp) for a in steep]
 
 
 @elementwise
-def _times_each(spectrum: Array, gains: Array | None, *ramps: Array, xp: Namespace) -> tuple[Array, ...]:  # noqa: ARG001
-    spectrum = spectrum if gains is None else spectrum * gains
+def _times_each(spectrum: Factors, gains: Array | None, *ramps: Array, xp: Namespace) -> tuple[Array, ...]:  # noqa: ARG001
+    spectrum = product_of(spectrum) if gains is None else product_of(spectrum) * gains
     return tuple([spectrum * ramp for ramp in ramps])
 
 
@@ -230,11 +231,13 @@ def _rise(i: Array, offset: Array, *, lengths: tuple[int, int], xp: Namespace) -
     return xp.sin(math.pi / 2 * bounded(edge / max(n / 8, 1.0), 0.0, 1.0, xp=xp)) ** 2
 
 
-def single(x: Array, *, xp: Namespace) -> Array:
-    """Return `x` in single precision.
+def single(x: Any, *, xp: Namespace) -> Any:
+    """Return an array, or each of several, in single precision.
 
     It is enough for slopes, for errors and on the way to the minimum, whose place residuals of full precision decide.
     """
+    if isinstance(x, tuple):
+        return tuple([single(a, xp=xp) for a in x])
     lower = xp.complex64 if xp.isdtype(x.dtype, "complex floating") else xp.float32
     return xp.astype(x, lower, copy=False)
 

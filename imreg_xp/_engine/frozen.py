@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from .._array import Array, Namespace
 from .._kernels import Total, elementwise, per_item
+from .._providers import Factors, product_of
 from ..fft_tools._dft import translated
 from .extend import Field, sample, single
 from .problem import Options
@@ -23,14 +22,12 @@ __all__ = [
     "level_of",
     "lightened",
     "model",
-    "product_of",
     "residual_of",
-    "single_weights",
     "sums_with_model",
 ]
 
 
-Weights = Array | tuple[Array, ...]
+Weights = Factors
 """A map, or factors (batch, ..., n, ...) along one axis each."""
 
 
@@ -65,21 +62,11 @@ class Frozen(NamedTuple):
     """All weights are 0 or 1."""
 
 
-def product_of(weight: Weights) -> Array:
-    """Return weights as one map."""
-    return functools.reduce(operator.mul, weight) if isinstance(weight, tuple) else weight
-
-
-def single_weights(weight: Weights, *, xp: Namespace) -> Weights:
-    """Return weights in single precision."""
-    return tuple([single(a, xp=xp) for a in weight]) if isinstance(weight, tuple) else single(weight, xp=xp)
-
-
 def lightened(frozen: Frozen, *, xp: Namespace) -> Frozen:
     """Return the problem in single precision."""
     field = frozen.field._replace(spectrum=single(frozen.field.spectrum, xp=xp))
     moving, gains = (single(a, xp=xp) for a in (frozen.moving, frozen.gains))
-    return frozen._replace(field=field, moving=moving, weight=single_weights(frozen.weight, xp=xp), gains=gains)
+    return frozen._replace(field=field, moving=moving, weight=single(frozen.weight, xp=xp), gains=gains)
 
 
 class Level(NamedTuple):
@@ -93,8 +80,8 @@ class Level(NamedTuple):
     data: Array
 
 
-def model(field: Field, offset: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Array, Array]:
-    """Return the spectrum and the map of r(x - offset)."""
+def model(field: Field, offset: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Factors, Array]:
+    """Return the spectrum, maybe as factors, and the map of r(x - offset)."""
     spectrum, spare = translated(field.spectrum, offset, field.grid, xp=xp)
     value = sample(spectrum if spare is None else spare, field.grid, shape, keep=spare is None, xp=xp)
     return spectrum, value

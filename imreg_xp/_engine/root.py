@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from .._array import Array, Namespace, accumulator_dtype, complex_dtype
 from .._bounds import bounded
 from .._kernels import elementwise, per_item
+from .._providers import Factors, product_of
 from ..fft_tools._dft import rfft
 from ..fft_tools._modes import taylor_columns
 from ..fft_tools._sums import contract_each, slopes_and_bends, taylor_sums
 from ._linalg import inverse
-from .frozen import Frozen, Level, Weights, product_of
+from .frozen import Frozen, Level, Weights
 from .problem import column
 
 __all__ = ["newton_step", "root", "series_at_0"]
@@ -20,7 +21,7 @@ _ORDERS = 16  # of Taylor series: to rounding of single precision within 1.5 pix
 _REACH = 1.5
 
 
-def root(light: Frozen, offset: Array, at: tuple[Array, Array], level: Level, *, steps: int, xp: Namespace) -> Array:
+def root(light: Frozen, offset: Array, at: tuple[Factors, Array], level: Level, *, steps: int, xp: Namespace) -> Array:
     r"""Return the offset after Newton steps from `offset`, where the model has that spectrum and map, and `level`.
 
     With gain and background as they are,
@@ -68,23 +69,25 @@ def _weighted_maps(
     return weight * (moving - background), weight * value
 
 
-def _with_filtered(model: Array, gains: Array | None, *spectra: Array, xp: Namespace) -> tuple[Array, ...]:
+def _with_filtered(model: Factors, gains: Array | None, *spectra: Array, xp: Namespace) -> tuple[Array, ...]:
+    model = product_of(model)
     ahead = xp.conj(model if gains is None else model * gains)
     return tuple([a * ahead for a in spectra])
 
 
 def series_at_0(
     products: Callable[..., tuple[Array, ...]],
-    like: Array,
+    model: Factors,
     *args: Array | None,
     grid: Sequence[int],
     orders: Sequence[int],
     xp: Namespace,
 ) -> list[Array]:
-    """Return the Taylor series (batch, orders, ...) at lag 0 of the correlations whose spectra are ``products``."""
+    """Return the Taylor series (batch, orders, ...) at lag 0 of correlations with a model: ``products`` are spectra."""
+    like = model[0] if isinstance(model, tuple) else model
     columns = [taylor_columns(grid, n, like, xp=xp) for n in orders]
     dtype = complex_dtype(accumulator_dtype(like, xp=xp), xp=xp)
-    return [xp.real(a) for a in contract_each(products, like, *args, columns=columns, dtype=dtype, xp=xp)]
+    return [xp.real(a) for a in contract_each(products, model, *args, columns=columns, dtype=dtype, xp=xp)]
 
 
 def newton_step(d: Array, plain: Array, u: Array, *, xp: Namespace) -> tuple[Array, Array]:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from .._array import Array, Namespace
 from .._bounds import at_least
 from .._kernels import Total, elementwise, per_item
+from .._providers import Factors, product_of
 from ..fft_tools._dft import rfft
 from ..fft_tools._sums import slopes_and_bends, taylor_sums
 from ._linalg import inverse, symmetric
@@ -27,7 +28,6 @@ from .frozen import (
     Weights,
     level_of,
     model,
-    product_of,
     residual_of,
     sums_with_model,
 )
@@ -186,7 +186,7 @@ def _derivative(
     scale: Array,
     normal: Array,
     spectra: Sequence[Array],
-    model: tuple[Array, Array | None],
+    model: tuple[Factors, Array | None],
     offset: Array,
     grid: tuple[int, ...],
     *,
@@ -207,9 +207,9 @@ def _derivative_of(series: list[Array], still: Array, scale: Array, normal: Arra
     return scale[:, None, None] * steep - rest[1]
 
 
-def _with_model(model: Array, gains: Array | None, rest: Array, *slopes: Array, xp: Namespace) -> tuple[Array, ...]:
+def _with_model(model: Factors, gains: Array | None, rest: Array, *slopes: Array, xp: Namespace) -> tuple[Array, ...]:
     """Return the spectrum of w rho times the conjugate of the filtered model, and slopes times that of the model."""
-    ahead = xp.conj(model)
+    ahead = xp.conj(product_of(model))
     return rest * (ahead if gains is None else ahead * gains), *(a * ahead for a in slopes)
 
 

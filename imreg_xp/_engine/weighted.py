@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .._array import Array, Namespace, device_of
-from .._providers import factored, zero_padded
+from .._providers import Factors, factored, product_of, zero_padded
 from .._static import Keep, keeping, numbers
 from ..fft_tools._dft import rfft
 from ._linalg import inverse, symmetric
@@ -21,8 +21,6 @@ from .frozen import (
     gain_and_background,
     lightened,
     model,
-    product_of,
-    single_weights,
 )
 from .noise import pairs_in_box, pairs_of, plausible, products_of, score_covariance
 from .problem import Norm, Options, Side, normalised, over_image, too_few
@@ -94,7 +92,7 @@ class _There(NamedTuple):
 
     frozen: Frozen
     light: Frozen
-    model: tuple[Array, Array]
+    model: tuple[Factors, Array]
     level: Level
 
 
@@ -172,7 +170,7 @@ def _with_filter(
     """Return the problem with attenuation and maximum-likelihood filter, from the model at an offset."""
     grid = frozen.field.grid
     window = soft_window(frozen.field, offset, shape, grid=grid, xp=xp)
-    light = frozen._replace(moving=image, weight=single_weights(frozen.weight, xp=xp))
+    light = frozen._replace(moving=image, weight=single(frozen.weight, xp=xp))
     rings = rings_of(value, light, level, window, grid, pixels=math.prod(shape), binary=frozen.binary, xp=xp)
     ratio = attenuation(rings, level.scale, xp=xp) if options.fit_scale else frozen.attenuation
     gains = ml_weights(rings, level.scale * ratio, len(shape), xp=xp)

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from .._array import Array, Namespace, device_of
 from .._bounds import at_least
 from .._kernels import elementwise
+from .._providers import product_of
 from ..fft_tools._dft import part
-from .frozen import Level, Weighed, Weights, product_of, residual_of
+from .frozen import Level, Weighed, Weights, residual_of
 from .problem import Side, column, over_image, precision
 from .rings import Rings, folds_of, radial_means, sampled_spectrum
 from .spectrum import power

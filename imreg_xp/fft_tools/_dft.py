@@ -16,9 +16,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from .._array import Array, Namespace, complex_dtype, overwriting_fft
+from .._array import Array, Namespace, complex_dtype
 from .._kernels import compiles, elementwise, per_item
-from .._providers import inverse_transform, phases, product, zero_padded
+from .._providers import Factors, inverse_transform, phases, product, zero_padded
 from .._static import table
 from ._modes import (
     frequency,
@@ -194,13 +194,13 @@ def fourier_translate(
     return _by_all(spectrum, *shift_waves(shape, offset, spectrum.dtype, factor=factor, xp=xp), xp=xp)
 
 
-def translated(spectrum: Array, offset: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Array, Array | None]:
-    """Return what `fourier_translate` does; and where that is cheap once more, to be written over."""
+def translated(spectrum: Array, offset: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Factors, Array | None]:
+    """Return what `fourier_translate` does; where steps multiply them at no cost factors, and one to be written over."""
     waves = shift_waves(shape, offset, spectrum.dtype, xp=xp)
-    if overwriting_fft(spectrum) is None:
-        return _by_all(spectrum, *waves, xp=xp), None
-    found: tuple[Array, Array] = _by_all_twice(spectrum, *waves, xp=xp)
-    return found
+    made = _by_all(spectrum, *waves, xp=xp)
+    if not compiles(xp=xp) or spectrum.ndim != 3:
+        return made, None
+    return (spectrum, *waves), made
 
 
 def shift_waves(
@@ -218,12 +218,6 @@ def shift_waves(
 @elementwise
 def _by_all(spectrum: Array, first: Array, *waves: Array, xp: Namespace) -> Array:  # noqa: ARG001
     return functools.reduce(product, waves, spectrum * first)
-
-
-@elementwise
-def _by_all_twice(spectrum: Array, *waves: Array, xp: Namespace) -> tuple[Array, Array]:
-    # two arrays, also where this is no kernel
-    return _by_all(spectrum, *waves, xp=xp), _by_all(spectrum, *waves, xp=xp)
 
 
 def translate_real_part(spectrum: Array, offset: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
