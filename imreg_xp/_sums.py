@@ -59,15 +59,21 @@ def _product_sums(a: Array, b: Array, *, xp: Namespace) -> Total:  # noqa: ARG00
 
 
 def run_sums(
-    rows: Sequence[Array], runs: Callable[..., tuple[np.ndarray, ...]], *args: Any, dtype: Any
+    rows: Sequence[Array],
+    of: Callable[..., Sequence[Array]] | None,
+    runs: Callable[..., tuple[np.ndarray, ...]],
+    *args: Any,
+    dtype: Any,
+    xp: Namespace,
 ) -> list[Array] | None:
-    """Return the weighted sums over runs of elements of rows (batch, n), (batch, runs) each; None but on the host.
+    """Return the weighted sums over runs of elements of (a function of) rows (batch, n), (batch, runs) each.
 
-    ``runs(*args)`` gives the order of the elements, their weights, and where in that order each run starts. Of an empty
-    one the sum is that of another.
+    None but on the host. ``runs(*args)`` gives the order of the elements, their weights, and where in that order each
+    run starts. Of an empty one the sum is that of another.
     """
     if not isinstance(rows[0], np.ndarray):
         return None
+    rows = rows if of is None else of(*rows, xp=xp)
     order, weight, start = runs(*args)
     return [np.add.reduceat(a.take(order, axis=1) * weight, start, axis=1, dtype=dtype) for a in rows]
 

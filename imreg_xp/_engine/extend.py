@@ -24,6 +24,7 @@ from .._static import table
 from ..fft_tools._dft import along, fourier_translate, part, rfft
 from ..fft_tools._modes import angular_frequencies
 from .fill import crop, fill_invalid
+from .rings import Gains, times
 
 __all__ = [
     "BORDER",
@@ -123,7 +124,7 @@ def sample(spectrum: Array, grid: Sequence[int], shape: Sequence[int], *, keep: 
     return crop(inverse_transform(spectrum, grid, keep=keep, xp=xp), shape)
 
 
-def slopes_of(spectrum: Factors, gains: Array | None, grid: Sequence[int], *, xp: Namespace) -> list[Array]:
+def slopes_of(spectrum: Factors, gains: Gains | None, grid: Sequence[int], *, xp: Namespace) -> list[Array]:
     """Return per axis the derivative of what `sample` returns, convolved by a transfer function if there is one."""
     ndim, ramps = len(grid), []
     like = spectrum[0] if isinstance(spectrum, tuple) else spectrum
@@ -135,8 +136,8 @@ def slopes_of(spectrum: Factors, gains: Array | None, grid: Sequence[int], *, xp
 
 
 @elementwise
-def _times_each(spectrum: Factors, gains: Array | None, *ramps: Array, xp: Namespace) -> tuple[Array, ...]:  # noqa: ARG001
-    spectrum = product_of(spectrum) if gains is None else product_of(spectrum) * gains
+def _times_each(spectrum: Factors, gains: Gains | None, *ramps: Array, xp: Namespace) -> tuple[Array, ...]:
+    spectrum = times(product_of(spectrum), gains, xp=xp)
     return tuple([spectrum * ramp for ramp in ramps])
 
 

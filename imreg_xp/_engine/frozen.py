@@ -11,6 +11,7 @@ from .._providers import Factors, product_of
 from ..fft_tools._dft import translated
 from .extend import Field, sample, single
 from .problem import Options
+from .rings import Gains
 
 __all__ = [
     "Frozen",
@@ -46,10 +47,8 @@ class Frozen(NamedTuple):
     """What does not move while the offset is refined."""
 
     field: Field
-    gains: Array
-    """Transfer function of h on the modes of the field."""
-    filtered: bool
-    """It is not 1 for all."""
+    gains: Gains | None
+    """Transfer function of h on the modes of the field, in single precision; None: 1 for all."""
     moving: Array
     weight: Weights
     box: list[Array] | None
@@ -65,8 +64,7 @@ class Frozen(NamedTuple):
 def lightened(frozen: Frozen, *, xp: Namespace) -> Frozen:
     """Return the problem in single precision."""
     field = frozen.field._replace(spectrum=single(frozen.field.spectrum, xp=xp))
-    moving, gains = (single(a, xp=xp) for a in (frozen.moving, frozen.gains))
-    return frozen._replace(field=field, moving=moving, weight=single(frozen.weight, xp=xp), gains=gains)
+    return frozen._replace(field=field, moving=single(frozen.moving, xp=xp), weight=single(frozen.weight, xp=xp))
 
 
 class Level(NamedTuple):

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._array import Array, Namespace, accumulator_dtype
 from .._bounds import at_least
-from .._kernels import Rows, per_item
+from .._kernels import Rows, compiles, per_item
 from .._static import table
 from .._sums import run_sums
 from ..fft_tools._dft import part, rfft
 
-__all__ = ["Rings", "folds_of", "radial_mean", "radial_means", "sampled_spectrum", "spread"]
+__all__ = [
+    "Gains",
+    "Rings",
+    "Spread",
+    "folds_of",
+    "laid",
+    "radial_mean",
+    "radial_means",
+    "sampled_spectrum",
+    "spread",
+    "times",
+]
+
+_Function = Callable[..., tuple[Array, ...]]
 
 _BLOCK = 16  # modes of one ring that are added up at a time
 
@@ -121,45 +134,89 @@ def sampled_spectrum(image: Array, shape: Sequence[int], *, xp: Namespace) -> Ar
     return rfft(folded, len(shape), xp=xp, s=(rows, *shape[1:]))
 
 
-def radial_mean(values: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Array, Array]:
+def radial_mean(
+    values: Array, shape: Sequence[int], of: _Function | None = None, *, xp: Namespace
+) -> tuple[Array, Array]:
     """Average (batch, modes...) over rings of constant |nu|: (batch, rings) and the number of modes per ring."""
-    (mean,), modes = radial_means([values], shape, xp=xp)
+    (mean,), modes = radial_means([values], shape, of, xp=xp)
     return mean, modes
 
 
-def radial_means(values: Sequence[Array], shape: Sequence[int], *, xp: Namespace) -> tuple[list[Array], Array]:
-    """Average several arrays of one shape as `radial_mean` does."""
+def radial_means(
+    values: Sequence[Array], shape: Sequence[int], of: _Function | None = None, *, xp: Namespace
+) -> tuple[list[Array], Array]:
+    """Average several arrays of one shape as `radial_mean` does, or what an elementwise function makes `of` them."""
     stride, dtype = _stride(shape), accumulator_dtype(values[0], xp=xp)
     # what `sampled_spectrum` gives has the modes alone that count
     whole = values[0].shape[1] == (shape[0] if len(shape) > 1 else shape[0] // 2 + 1)
     values = [a[:, ::stride, ...] for a in values] if whole else values
     flat = [xp.reshape(a, (a.shape[0], -1)) for a in values]
     count = table(_count, tuple(shape), stride, dtype=dtype, like=flat[0], xp=xp)
-    sums = run_sums(flat, _sorted, tuple(shape), stride, dtype=dtype)
+    sums = run_sums(flat, of, _sorted, tuple(shape), stride, dtype=dtype, xp=xp)
     if sums is None:
-        sums = _sums_of_blocks(flat, tuple(shape), stride, dtype, xp=xp)
+        sums = _sums_of_blocks(flat, of, tuple(shape), stride, dtype, xp=xp)
     # an empty run is none to the host
     means = [xp.where(count > 0, xp.flip(a, axis=1) / at_least(count, 1.0, xp=xp), 0.0) for a in sums]
     return means, count * stride
 
 
 def _sums_of_blocks(
-    flat: Sequence[Array], shape: tuple[int, ...], stride: int, dtype: object, *, xp: Namespace
+    flat: Sequence[Array],
+    of: _Function | None,
+    shape: tuple[int, ...],
+    stride: int,
+    dtype: object,
+    *,
+    xp: Namespace,
 ) -> list[Array]:
     """Return the sums over rings, the outer ones first, in two steps: over blocks, and over those of a ring."""
     mode, weight, block, one = (
         table(_part_of_blocks, shape, stride, k, dtype=d, like=flat[0], large=k < 2, xp=xp)
         for k, d in enumerate((xp.int64, dtype, xp.int64, dtype))
     )
-    blocks = _weighted_sums([Rows.of(a, xp=xp) for a in flat], mode, weight, xp=xp)
-    rings = _weighted_sums([Rows.of(a[..., 0], xp=xp) for a in blocks], block, one, xp=xp)
+    blocks = _weighted_sums([Rows.of(a, xp=xp) for a in flat], mode, weight, of=of, xp=xp)
+    rings = _weighted_sums([Rows.of(a[..., 0], xp=xp) for a in blocks], block, one, of=None, xp=xp)
     return [a[..., 0] for a in rings]
 
 
 @functools.partial(per_item, lead=2)
-def _weighted_sums(rows: list[Rows], index: Array, weight: Array, *, xp: Namespace) -> list[Array]:
-    """Return the sums (batch, n, 1) over the last axis of weights (1, n, k) times what rows have at an index."""
-    return [xp.sum(xp.astype(a.at(index, xp=xp), weight.dtype) * weight, axis=-1, keepdims=True) for a in rows]
+def _weighted_sums(
+    rows: list[Rows], index: Array, weight: Array, *, of: _Function | None, xp: Namespace
+) -> list[Array]:
+    """Return the sums (batch, n, 1) over the last axis of weights (1, n, k) times (what is made `of`) rows there."""
+    values: Sequence[Array] = [a.at(index, xp=xp) for a in rows]
+    values = values if of is None else of(*values, xp=xp)
+    return [xp.sum(xp.astype(a, weight.dtype) * weight, axis=-1, keepdims=True) for a in values]
+
+
+class Spread(NamedTuple):
+    """Values per ring, laid over the modes where they are used."""
+
+    values: Rows
+    ring: Array
+
+
+Gains = Array | Spread
+"""A real transfer function (batch, modes...)."""
+
+
+def laid(rings: Array, shape: Sequence[int], dtype: object, *, xp: Namespace) -> Gains:
+    """Return what `spread` does, where steps look it up at no cost as it is."""
+    if not compiles(xp=xp) or len(shape) != 2:
+        return spread(rings, shape, dtype, xp=xp)
+    ring = table(_ring_map, tuple(shape), dtype=xp.int64, like=rings, large=True, xp=xp)
+    return Spread(Rows.of(xp.astype(rings, dtype), axes=2, xp=xp), ring)
+
+
+def _ring_map(shape: tuple[int, ...]) -> np.ndarray:
+    return _rings(shape, 1)[0][None]
+
+
+def times(spectrum: Array, gains: Gains | None, *, xp: Namespace) -> Array:
+    """Return a spectrum times a transfer function, if there is one: part of a step."""
+    if gains is None:
+        return spectrum
+    return spectrum * (gains.values.at(gains.ring, xp=xp) if isinstance(gains, Spread) else gains)
 
 
 def spread(rings: Array, shape: Sequence[int], dtype: object, *, xp: Namespace) -> Array:

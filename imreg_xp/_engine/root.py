@@ -14,6 +14,7 @@ from ..fft_tools._sums import contract_each, slopes_and_bends, taylor_sums
 from ._linalg import inverse
 from .frozen import Frozen, Level, Weights
 from .problem import column
+from .rings import Gains, times
 
 __all__ = ["newton_step", "root", "series_at_0"]
 
@@ -36,8 +37,7 @@ def root(light: Frozen, offset: Array, at: tuple[Factors, Array], level: Level, 
     moved, value = at
     maps = _weighted_maps(light.weight, light.moving, value, column(level.background, value, xp=xp), xp=xp)
     spectra = (rfft(a, ndim, xp=xp) for a in maps)
-    gains = light.gains if light.filtered else None
-    series = series_at_0(_with_filtered, moved, gains, *spectra, grid=grid, orders=(_ORDERS, 3), xp=xp)
+    series = series_at_0(_with_filtered, moved, light.gains, *spectra, grid=grid, orders=(_ORDERS, 3), xp=xp)
     found: Array = _root(*series, offset, level.scale, steps=steps, xp=xp)
     return found
 
@@ -69,16 +69,15 @@ def _weighted_maps(
     return weight * (moving - background), weight * value
 
 
-def _with_filtered(model: Factors, gains: Array | None, *spectra: Array, xp: Namespace) -> tuple[Array, ...]:
-    model = product_of(model)
-    ahead = xp.conj(model if gains is None else model * gains)
+def _with_filtered(model: Factors, gains: Gains | None, *spectra: Array, xp: Namespace) -> tuple[Array, ...]:
+    ahead = xp.conj(times(product_of(model), gains, xp=xp))
     return tuple([a * ahead for a in spectra])
 
 
 def series_at_0(
     products: Callable[..., tuple[Array, ...]],
     model: Factors,
-    *args: Array | None,
+    *args: Array | Gains | None,
     grid: Sequence[int],
     orders: Sequence[int],
     xp: Namespace,

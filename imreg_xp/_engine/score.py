@@ -32,6 +32,7 @@ from .frozen import (
     sums_with_model,
 )
 from .problem import Options, column
+from .rings import Gains, times
 from .root import newton_step, series_at_0
 
 __all__ = ["Score", "chosen", "cleaned", "score", "shares_of"]
@@ -70,8 +71,8 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
     """Evaluate U and its exact derivative at `offset`."""
     grid, acc, ndim = frozen.field.grid, offset.dtype, offset.shape[-1]
     moved, value = model(frozen.field, offset, grid, xp=xp)
-    moved, gains = single(moved, xp=xp), single(frozen.gains, xp=xp) if frozen.filtered else None
-    slopes = tuple(slopes_of(moved, gains, grid, xp=xp))
+    moved = single(moved, xp=xp)
+    slopes = tuple(slopes_of(moved, frozen.gains, grid, xp=xp))
     maps, chosen_ones = (frozen.weight, value, frozen.moving, slopes), chosen(options)
     sums = _all_sums(*maps, fit_scale=options.fit_scale, xp=xp)
     fitted = options.fit_scale, options.fit_background
@@ -84,7 +85,7 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
         *maps, numbers, parts, chosen=chosen_ones, keep=not frozen.binary, xp=xp
     )
     rest, *spectra = (rfft(a, ndim, xp=xp) for a in (left, *clean))
-    d = _derivative(level.scale, normal, (rest, *spectra), (moved, gains), offset, grid, xp=xp)
+    d = _derivative(level.scale, normal, (rest, *spectra), (moved, frozen.gains), offset, grid, xp=xp)
     u = xp.stack([xp.astype(a, acc, copy=False) for a in u], axis=-1)
     step, usable, square = _last_step(d, level.scale, normal, u, xp.astype(square, acc, copy=False), xp=xp)
     return Score(
@@ -186,7 +187,7 @@ def _derivative(
     scale: Array,
     normal: Array,
     spectra: Sequence[Array],
-    model: tuple[Factors, Array | None],
+    model: tuple[Factors, Gains | None],
     offset: Array,
     grid: tuple[int, ...],
     *,
@@ -207,10 +208,10 @@ def _derivative_of(series: list[Array], still: Array, scale: Array, normal: Arra
     return scale[:, None, None] * steep - rest[1]
 
 
-def _with_model(model: Factors, gains: Array | None, rest: Array, *slopes: Array, xp: Namespace) -> tuple[Array, ...]:
+def _with_model(model: Factors, gains: Gains | None, rest: Array, *slopes: Array, xp: Namespace) -> tuple[Array, ...]:
     """Return the spectrum of w rho times the conjugate of the filtered model, and slopes times that of the model."""
     ahead = xp.conj(product_of(model))
-    return rest * (ahead if gains is None else ahead * gains), *(a * ahead for a in slopes)
+    return rest * times(ahead, gains, xp=xp), *(a * ahead for a in slopes)
 
 
 def chosen(options: Options) -> tuple[int, ...]:

@@ -62,10 +62,14 @@ def _mean(x: Array, weight: Array, *, xp: Namespace) -> Array:
 
 def wiener(spectrum: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
     """Return the filter sqrt(S / (S + P)) / N, P the noise floor of the isotropic spectrum S + P and N the pixels."""
-    total = smooth(radial_mean(power(spectrum, xp=xp), shape, xp=xp)[0], xp=xp)
+    total = smooth(radial_mean(spectrum, shape, _power, xp=xp)[0], xp=xp)
     floor = white_floor(total, shape, xp=xp)[:, None]
     gain = xp.sqrt(at_least(total - floor, 0.0, xp=xp) / _safe(total, xp=xp))
     return spread(gain / math.prod(shape), shape, xp.real(spectrum).dtype, xp=xp)
+
+
+def _power(spectrum: Array, *, xp: Namespace) -> tuple[Array]:
+    return (power(spectrum, xp=xp),)
 
 
 def attenuation(rings: Rings, gain: Array, *, xp: Namespace) -> Array:

@@ -25,7 +25,7 @@ from .frozen import (
 from .noise import pairs_in_box, pairs_of, plausible, products_of, score_covariance
 from .problem import Norm, Options, Side, normalised, over_image, too_few
 from .result import Registration, Status, finish
-from .rings import spread
+from .rings import laid
 from .root import root
 from .score import Score, cleaned, score
 from .spectrum import attenuation, ml_weights
@@ -131,7 +131,7 @@ def _freeze(reference: Side, moving: Side, offset: Array, options: Options, keep
     else:
         box = box_of(field, offset, shape, grid, image.dtype, xp=xp)
         w = factored(box, xp=xp)
-    frozen = Frozen(field, none, False, image, w, box, none, None, True)
+    frozen = Frozen(field, None, image, w, box, none, None, True)
     light = lightened(frozen, xp=xp)
     moved, value = model(light.field, offset, grid, xp=xp)
     level = gain_and_background(value, light, options, xp=xp)
@@ -174,7 +174,7 @@ def _with_filter(
     rings = rings_of(value, light, level, window, grid, pixels=math.prod(shape), binary=frozen.binary, xp=xp)
     ratio = attenuation(rings, level.scale, xp=xp) if options.fit_scale else frozen.attenuation
     gains = ml_weights(rings, level.scale * ratio, len(shape), xp=xp)
-    return frozen._replace(gains=spread(gains, grid, value.dtype, xp=xp), filtered=True, attenuation=ratio)
+    return frozen._replace(gains=laid(gains, grid, value.dtype, xp=xp), attenuation=ratio)
 
 
 def _result(

@@ -87,8 +87,8 @@ def rings_of(
     count = folds_of(value.shape[1], grid)
     pieces = [piece for a in (value, moving.moving, *weights, *window) for piece in _in_pieces(a, count)]
     maps = _windowed(*numbers, *pieces, count=count, weights=len(weights), xp=xp)
-    powers = _powers(*(sampled_spectrum(a, grid, xp=xp) for a in maps), xp=xp)
-    (r, c, p), modes = radial_means(powers, grid, xp=xp)
+    spectra = [sampled_spectrum(a, grid, xp=xp) for a in maps]
+    (r, c, p), modes = radial_means(spectra, grid, _powers, xp=xp)
     s = level.scale[:, None]
     # a mode of a padded grid is less than an independent number
     pixels = math.prod(value.shape[1:]) if pixels is None else pixels
@@ -130,6 +130,5 @@ def _in_window(value: Array, residual: Array, window: Sequence[Array]) -> tuple[
     return taper * value, taper * residual
 
 
-@elementwise
 def _powers(f: Array, g: Array, *, xp: Namespace) -> tuple[Array, ...]:
     return power(f, xp=xp), power(f, g, xp=xp), power(g, xp=xp)

@@ -59,7 +59,7 @@ def elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
     by_axes = {lead: per_item(function, lead=lead) for lead in (2, 3)}
 
     @functools.wraps(function)
-    def call(*args: Array | tuple[Array, ...] | None, **options: Any) -> Any:
+    def call(*args: Array | tuple[Any, ...] | None, **options: Any) -> Any:
         xp = options["xp"]
         if not compiles(xp=xp):
             found = function(*args, **options)

@@ -79,7 +79,11 @@ def load(leaf: int, offset: int, dtype: np.dtype) -> Node:
 
 def look_up(leaf: int, index: Node, dtype: np.dtype) -> Node:
     """Return an element of an argument that another number tells."""
-    return Node("look up", (leaf, index), dtype)
+    if dtype.kind != "c":
+        return Node("look up", (leaf, index), dtype)
+    first = apply("multiply", index, constant(2, index.dtype))
+    parts = first, apply("add", first, constant(1, index.dtype))
+    return Node("pair", tuple([look_up(leaf, i, _part(dtype)) for i in parts]), dtype)
 
 
 def _part(dtype: np.dtype) -> np.dtype:

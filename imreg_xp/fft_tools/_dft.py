@@ -195,7 +195,7 @@ def fourier_translate(
 
 
 def translated(spectrum: Array, offset: Array, shape: Sequence[int], *, xp: Namespace) -> tuple[Factors, Array | None]:
-    """Return what `fourier_translate` does; on some libraries the factors of it, and it once more to be written over."""
+    """Return what `fourier_translate` does; on some libraries factors of it, and it once more to be written over."""
     waves = shift_waves(shape, offset, spectrum.dtype, xp=xp)
     made = _by_all(spectrum, *waves, xp=xp)
     if not compiles(xp=xp) or spectrum.ndim != 3:

@@ -39,7 +39,7 @@ def contract(spectrum: Array, columns: Sequence[Array], *, dtype: object = None,
 
 def contract_each(
     function: Callable[..., tuple[Array, ...]],
-    *args: Array | tuple[Array, ...] | None,
+    *args: Array | tuple[Any, ...] | None,
     columns: Sequence[Sequence[Array]],
     dtype: object,
     xp: Namespace,
