@@ -26,7 +26,7 @@ from ._batch import as_batch, broadcast_batch
 from ._bounds import at_least
 from ._engine.problem import Options, Side, over_image
 from ._engine.result import Registration, SimilarityRegistration
-from ._sums import image_means
+from ._sums import seen_in
 
 __all__ = ["Seen", "choose", "image_pair", "one_image", "scalar_or_array", "shift_limits", "unflatten"]
 
@@ -35,10 +35,13 @@ _HOPELESS = 30.0  # errors this many times the typical one mark bad pixels: toge
 
 
 class Seen(NamedTuple):
-    """What was seen of two images: whether all pixels are finite, and their means (batch axes) if they are."""
+    """What was seen of two images: whether all pixels are finite; and if they are what a `Side` has of them."""
 
     finite: bool
     means: tuple[Array | None, Array | None] = (None, None)
+    """Batch axes."""
+    ends: tuple[Array | None, Array | None] = (None, None)
+    """Batch axes, and one of two."""
 
 
 def image_pair(
@@ -84,16 +87,17 @@ def image_pair(
         for image, err, ok, name, label in zip(floats, errs, valid, names, labels, strict=True)
     )
     means = [None if mean is None else as_batch(mean, lead, 0, xp=xp) for mean in seen.means]
-    return (first._replace(mean=means[0]), second._replace(mean=means[1])), lead
+    ends = [None if pair is None else as_batch(pair, lead, 1, xp=xp) for pair in seen.ends]
+    return (first._replace(mean=means[0], ends=ends[0]), second._replace(mean=means[1], ends=ends[1])), lead
 
 
 def _looked_at(given: Sequence[Array], floats: Sequence[Array], ndim: int, *, xp: Namespace) -> Seen:
     """Return what the means of images tell; an accelerator is waited for, but not for integers."""
     with np.errstate(all="ignore"):
-        means = [image_means(image, ndim, xp=xp) for image in floats]
+        means, ends = zip(*(seen_in(image, ndim, xp=xp) for image in floats), strict=True)
     unsure = [mean for mean, image in zip(means, given, strict=True) if not is_kind(image.dtype, "integral", xp=xp)]
     finite = known_finite(*unsure, wait=True, xp=xp)
-    return Seen(finite, (means[0], means[1])) if finite else Seen(finite=False)
+    return Seen(finite, (means[0], means[1]), (ends[0], ends[1])) if finite else Seen(finite=False)
 
 
 def scalar_or_array(x: Any, *, name: str) -> float | Array | None:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ._array import Array, Namespace
-from ._kernels import Total, elementwise, per_item
+from ._kernels import Highest, Lowest, Total, compiles, elementwise, per_item
 from ._static import table
 
-__all__ = ["image_means", "inner", "largest", "matmul", "range_sums", "run_sums"]
+__all__ = ["ends_of", "image_means", "inner", "largest", "matmul", "range_sums", "run_sums", "seen_in"]
 
 _FEW = 3  # columns of a matrix
 _ROW = 64  # elements
@@ -46,6 +46,39 @@ def image_means(x: Array, ndim: int, *, xp: Namespace) -> Array:
         rows = sums.reshape(*x.shape[: x.ndim - ndim], -1)
         return np.asarray(np.mean(rows, axis=-1, dtype=np.float64) / _ROW).astype(x.dtype)
     return xp.mean(x, axis=tuple(range(x.ndim - ndim, x.ndim)))
+
+
+def seen_in(x: Array, ndim: int, *, xp: Namespace) -> tuple[Array, Array | None]:
+    """Return the `image_means`; and where one pass tells them too the smallest and largest values (batch..., 2)."""
+    if not compiles(xp=xp) or not xp.isdtype(x.dtype, "real floating"):
+        return image_means(x, ndim, xp=xp), None
+    lead, shape = x.shape[: x.ndim - ndim], x.shape[x.ndim - ndim :]
+    sums = _reduced(xp.reshape(x, (-1, *shape)), xp=xp)
+    mean, ends = _mean_and_ends(*sums, pixels=math.prod(shape), dtype=x.dtype, xp=xp)
+    return xp.reshape(mean, lead), xp.reshape(ends, (*lead, 2))
+
+
+def ends_of(x: Array, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return the smallest and the largest values of images (batch, ...), (batch,)."""
+    low, high = _ends(x, xp=xp)
+    return xp.astype(low, x.dtype, copy=False), xp.astype(high, x.dtype, copy=False)
+
+
+@elementwise
+def _reduced(x: Array, *, xp: Namespace) -> tuple[Total, Total, Total]:  # noqa: ARG001
+    return Total(x), Lowest(x), Highest(x)
+
+
+@elementwise
+def _ends(x: Array, *, xp: Namespace) -> tuple[Total, Total]:  # noqa: ARG001
+    return Lowest(x), Highest(x)
+
+
+@per_item
+def _mean_and_ends(
+    total: Array, low: Array, high: Array, *, pixels: int, dtype: Any, xp: Namespace
+) -> tuple[Array, Array]:
+    return xp.astype(total / pixels, dtype), xp.astype(xp.stack([low, high], axis=-1), dtype)
 
 
 def inner(a: Array, b: Array, acc: Any, *, xp: Namespace) -> Array:

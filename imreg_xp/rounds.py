@@ -14,6 +14,7 @@ from ._bounds import at_least
 from ._engine import solve
 from ._engine.result import Registration, Status
 from ._inputs import Seen, unflatten
+from ._sums import image_means, seen_in
 from .coadds import mean_of_others, sums
 from .frames import Block, Frames
 from .registration import arrays_in, checked, register
@@ -65,8 +66,8 @@ class _Look:
 
     def __init__(self, reference: Array, stack: Frames, options: dict[str, Any], *, xp: Namespace) -> None:
         self._stack = stack
-        # of the reference, and of the frames: which are finite (on the host), and their means
-        self._seen: list[tuple[np.ndarray, Array | None]] = []
+        # of the reference, and of the frames: which are finite (on the host), their means, and their ends
+        self._seen: list[tuple[np.ndarray, Any, Any]] = []
         masks = [options[f"{side}_valid"] for side in ("reference", "moving")]
         maps = [err for side in ("reference", "moving") if getattr(err := options[f"{side}_err"], "ndim", 0)]
         # with masks all go to the general estimator
@@ -77,30 +78,40 @@ class _Look:
         images = [reference[None, ...]]
         if is_array(stack.source) and not isinstance(stack.source, np.ndarray):
             images.append(stack.source)
-        axes = tuple(range(1, images[0].ndim))
-        means = [xp.mean(x, axis=axes) if xp.isdtype(x.dtype, "real floating") else None for x in images]
-        told = iter(to_host(*(mean for mean in means if mean is not None)))
+        seen = [_means_and_ends(x, xp=xp) for x in images]
+        told = iter(to_host(*(mean for mean, _ in seen if mean is not None)))
+        finite = [
+            np.ones(x.shape[0], dtype=bool) if mean is None else np.isfinite(next(told))
+            for x, (mean, _) in zip(images, seen, strict=True)
+        ]
         # images of two dtypes will be of another one when they are registered, and so will their means
         kept = all(x.dtype == images[0].dtype for x in images)
-        self._seen = [
-            (np.ones(x.shape[0], dtype=bool) if mean is None else np.isfinite(next(told)), mean if kept else None)
-            for x, mean in zip(images, means, strict=True)
-        ]
+        self._seen = [(good, *(pair if kept else (None, None))) for good, pair in zip(finite, seen, strict=True)]
 
     def __call__(self, block: Block) -> Seen | None:
         if not self._seen:
             return None
-        (reference, mean), *frames = self._seen
-        finite, means = block.finite, None
+        (reference, *of_one), *frames = self._seen
+        finite: bool | None = block.finite
+        of_all: tuple[Array | None, ...] = (None, None)
         if frames:
             finite = bool(np.all(frames[0][0][block.start : block.stop]))
-            means = frames[0][1]
+            of_all = frames[0][1:]
         if finite is None:
             return None
         if not (finite and reference[0]):
             return Seen(finite=False)
-        rows = None if means is None else self._stack.rows(means, block.start, block.stop)
-        return Seen(True, (None if mean is None else mean[0, ...], rows))
+        first = [None if x is None else x[0, ...] for x in of_one]
+        rows = [None if x is None else self._stack.rows(x, block.start, block.stop) for x in of_all]
+        return Seen(True, (first[0], rows[0]), (first[1], rows[1]))
+
+
+def _means_and_ends(images: Array, *, xp: Namespace) -> tuple[Array | None, Array | None]:
+    """Return what `seen_in` does; None of whole numbers, and no ends of one image: they cost as much where needed."""
+    if not xp.isdtype(images.dtype, "real floating"):
+        return None, None
+    ndim = images.ndim - 1
+    return seen_in(images, ndim, xp=xp) if images.shape[0] > 1 else (image_means(images, ndim, xp=xp), None)
 
 
 def on_frame(index: int, stack: Frames, options: dict[str, Any], advance: _Advance) -> Registration:

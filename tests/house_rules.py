@@ -89,6 +89,7 @@ HOST_CONSTANTS = {
     f"{PACKAGE}.fft_tools.splines": "static tables of the modes of an axis, from its length",
     f"{PACKAGE}.fft_tools._modes": "static tables of the modes of an axis, from its length",
     f"{PACKAGE}._engine._linalg": "a static table of signs",
+    f"{PACKAGE}._engine.binning": "a static table of the first pixels of blocks",
     f"{PACKAGE}._engine.fill": "static tables of a beam",
     f"{PACKAGE}._engine.lag_grid": "static tables of lags, from shapes",
     f"{PACKAGE}._engine.noise": "static tables of lags, from the shape of a grid",

@@ -19,12 +19,6 @@ BYTES = {("wrap", "white"): 80, ("wrap", "correlated"): 140, ("overlap", "correl
 PATHS = tuple(BYTES)
 
 
-def missed(*values, measured):
-    """Mark a budget that is not kept yet."""
-    reason = f"measured: {measured}"
-    return pytest.param(*values, marks=pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason))
-
-
 @functools.cache
 def stack(count, size):
     """Return a reference and frames of it, moved by whole pixels, with noise."""
@@ -71,24 +65,15 @@ def test_number_of_kernels_does_not_grow_with_the_batch(boundary, noise):
     assert few == many
 
 
-@pytest.mark.parametrize(
-    ("boundary", "noise"),
-    [
-        ("wrap", "white"),
-        ("wrap", "correlated"),
-        missed("overlap", "correlated", measured="798 bytes per pixel and frame"),
-    ],
-)
+@pytest.mark.parametrize(("boundary", "noise"), PATHS)
 def test_bytes_moved(boundary, noise):
     log, _ = measured(boundary, noise, 16, 256)
     assert log.bytes / (16 * 256**2) <= BYTES[boundary, noise]
 
 
-def test_what_was_reached_for_pointings_is_kept():
-    """More than was asked for, but a third of what it once was."""
-    log, _ = measured("overlap", "correlated", 16, 256)
-    assert log.bytes / (16 * 256**2) <= 800
-    assert log.launches <= 1180
+def test_the_kernels_that_pointings_take_are_kept():
+    """Many are small: they are of rings, and of numbers per frame."""
+    assert measured("overlap", "correlated", 16, 256)[0].launches <= 1060
 
 
 @pytest.mark.parametrize(("boundary", "noise"), PATHS)

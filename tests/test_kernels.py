@@ -12,9 +12,10 @@ import pytest
 from gpu_model.kernels import RawKernel
 
 from imreg_xp._array import array_namespace
-from imreg_xp._kernels import Lookup, Total, elementwise, per_item
+from imreg_xp._kernels import Columns, Highest, Lookup, Lowest, RowSums, Total, compiles, elementwise, per_item
 from imreg_xp._kernels.kernel import _grid
 from imreg_xp._static import table
+from imreg_xp.fft_tools._sums import contract_each
 
 
 class Pair(NamedTuple):
@@ -311,6 +312,100 @@ def test_sums(backend, shapes, rng):
     x, y = (rng.normal(size=s) for s in shapes)
     got = sums(backend.asarray(x), backend.asarray(y), xp=array_namespace(a=backend.asarray(x)))
     np.testing.assert_allclose(backend.to_numpy(got), np.sum(x * y, axis=tuple(range(1, x.ndim))), rtol=1e-5)
+
+
+@elementwise
+def extremes(x, y, *, xp):
+    """Return sums, extremes and what is neither."""
+    return (Total(x * y), Lowest(x + y)), Highest(x + y), None, x - y
+
+
+@pytest.mark.parametrize("shapes", [((2, 9), (2, 9)), ((2, 45, 66), (1, 45, 1)), ((2, 3, 4, 5), (1, 1, 4, 1))])
+@pytest.mark.parametrize("special", [None, math.nan, math.inf, -math.inf])
+def test_extremes(backend, shapes, special, rng):
+    x, y = (rng.normal(size=s) for s in shapes)
+    if special is not None:
+        x[1].flat[-2] = special
+    here = [backend.asarray(a) for a in (x, y)]
+    xp = array_namespace(a=here[0])
+    if special is math.nan and not compiles(xp=xp):
+        pytest.skip("what libraries make of NaN is theirs to say")
+    (total, low), high, nothing, rest = extremes(*here, xp=xp)
+    axes = tuple(range(1, x.ndim))
+    assert nothing is None
+    for got, want in ((total, np.sum(x * y, axis=axes)), (low, np.min(x + y, axis=axes)),
+                      (high, np.max(x + y, axis=axes)), (rest, x - y)):  # fmt: skip
+        np.testing.assert_allclose(backend.to_numpy(got), want, rtol=1e-5, atol=1e-6)
+
+
+def three_spectra(a, b, number, *, factor, xp):
+    """Return a complex, a real and another complex spectrum."""
+    return a * xp.conj(b) * factor, xp.real(a) * number, b + 0 * a
+
+
+@pytest.mark.parametrize("shape", [(40,), (7, 40), (7, 300), (3, 5, 12)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("widths", [(3, 25, 3), (128, 1, 16), (130, 2, 2)])
+def test_products_of_rows_with_columns(backend, shape, dtype, widths, rng):
+    if dtype == "float64" and not backend.has_float64:
+        pytest.skip("no float64")
+    kind = "complex64" if dtype == "float32" else "complex128"
+    a, b, number = rng.normal(size=(3, *shape, 2)), rng.normal(size=(1, *shape, 2)), rng.normal(size=(3, *shape))
+    number = number[(..., *(slice(1),) * len(shape))]
+    a, b, number = (a @ [1, 1j]).astype(kind), (b @ [1, 1j]).astype(kind), number.astype(dtype)
+    tables = [[rng.normal(size=(1, n, 2, 2)) @ [1, 1j] for n in shape[:-1]] for _ in widths]
+    columns = [
+        [*first, (rng.normal(size=(1, shape[-1], k, 2)) @ [1, 1j]).astype(kind)]
+        for first, k in zip(tables, widths, strict=True)
+    ]
+    spectra = three_spectra(*(x.astype("c16") for x in (a, b, number)), factor=0.5, xp=on_numpy)
+    letters = "xyz"[: len(shape)]
+    sums = f"b{letters}," + ",".join(f"{c}{c.upper()}" for c in letters) + f"->b{letters.upper()}"
+    want = [np.einsum(sums, x, *(c[0] for c in each)) for x, each in zip(spectra, columns, strict=True)]
+    here = [backend.asarray(x) for x in (a, b, number)]
+    xp = array_namespace(a=here[0])
+    given = [[backend.asarray(c) for c in each] for each in columns]
+    wide = given[0][0].dtype if len(shape) > 1 else (xp.complex128 if backend.has_float64 else xp.complex64)
+    got = contract_each(three_spectra, *here, columns=given, dtype=wide, factor=0.5, xp=xp)
+    for x, y in zip(got, want, strict=True):
+        digits = 2e-5 if dtype == "float32" else 1e-12
+        np.testing.assert_allclose(backend.to_numpy(x), y, rtol=digits, atol=digits * np.max(abs(y)))
+
+
+def test_products_with_columns_are_one_kernel_and_store_no_spectrum(rng):
+    a, b = (gpu_model.asarray(rng.normal(size=(4, 64, 65, 2)) @ [1, 1j]) for _ in range(2))
+    columns = [[gpu_model.asarray(rng.normal(size=(1, n, 3, 2)) @ [1, 1j]) for n in (64, 65)]] * 3
+    number = gpu_model.asarray(np.ones((4, 1, 1)))
+    with gpu_model.recording() as log:
+        contract_each(three_spectra, a, b, number, columns=columns, dtype=a.dtype, factor=1.0, xp=gpu_model.xp)
+    rows = [call for call in log.calls if call.name == "_rows"]
+    assert len(rows) == 1
+    assert rows[0].bytes_out < a.nbytes / 2
+
+
+@elementwise
+def rows_and_maps(x, columns, *, xp):
+    """Return what no kernel returns together."""
+    return RowSums(x, columns), x
+
+
+def test_sums_of_rows_stand_alone():
+    x, columns = gpu_model.asarray(np.ones((2, 3, 4))), Columns(gpu_model.asarray(np.ones((4, 2))))
+    with pytest.raises(ValueError, match="sums of rows and other results"):
+        rows_and_maps(x, columns, xp=gpu_model.xp)
+
+
+@per_item(lead=2)
+def complex_elements(index, values, *, xp):
+    """Return elements of a complex table."""
+    return values.at(index, xp=xp) * 2
+
+
+def test_lookups_of_complex_numbers(backend, rng):
+    index, values = rng.integers(0, 9, (3, 5)), rng.normal(size=(9, 2)) @ [1, 1j]
+    i, v = backend.asarray(index), backend.asarray(values)
+    got = complex_elements(i, Lookup(v), xp=array_namespace(a=v))
+    np.testing.assert_allclose(backend.to_numpy(got), 2 * values[index], rtol=1e-6)
 
 
 def test_kernels_do_not_depend_on_the_batch(monkeypatch, rng):

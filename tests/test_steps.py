@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
+import operator
 
 import numpy as np
 import pytest
 
 from imreg_xp._array import array_namespace
 from imreg_xp._engine.extend import BORDER, box_of, footprint, make_field
-from imreg_xp._engine.frozen import Level, _sums_with_model
-from imreg_xp._engine.noise import products_of
+from imreg_xp._engine.frozen import _sums_with_model
+from imreg_xp._engine.noise import REACH, products_of, slope_products
 from imreg_xp._engine.periodic_errors import _scattered
 from imreg_xp._engine.problem import Options
-from imreg_xp._engine.score import _slope_matrices, _slope_sums, _with_model, cleaned
+from imreg_xp._engine.score import _all_sums, _last_maps, _level_and_matrices, _with_model, cleaned
 from imreg_xp._engine.weights import _in_pieces, _windowed
 from imreg_xp._providers import inverse_transform
 from imreg_xp.fft_tools._dft import fourier_translate, shift_waves, translated
@@ -36,7 +39,7 @@ def test_what_may_be_written_over_is_another_array(backend, shape, rng):
     if spare is not None:
         close(backend, spare, want)
         inverse_transform(spare, shape, keep=False, xp=xp)
-    close(backend, moved, want)
+    close(backend, moved if not isinstance(moved, tuple) else functools.reduce(operator.mul, moved), want)
 
 
 def close(backend, got, want):
@@ -62,55 +65,103 @@ def test_shares_of_gain_and_background_are_taken_off(backend, shape, fitted, rng
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_sums_of_the_slopes(backend, shape, rng):
-    weight, value, left, *slopes = rng.normal(size=(5, 3, *shape))
-    here, xp = on(backend, weight, value, left, *slopes)
-    axes = tuple(range(1, 1 + len(shape)))
+@pytest.mark.parametrize("fit_scale", [False, True])
+def test_sums_of_the_last_evaluation(backend, shape, fit_scale, rng):
+    weight, value, moving, *slopes = rng.normal(size=(5, 3, *shape))
+    (w, v, m, *q), xp = on(backend, weight, value, moving, *slopes)
     one, two = slopes
-    want = [one * left, two * left]
-    want += [weight * one * x for x in (value, 1, one, two)] + [weight * two * x for x in (value, 1, two)]
-    found = _slope_sums(*here, xp=xp)
+    want = [np.ones_like(value), moving, value, value**2, *([value * moving] if fit_scale else [])]
+    want += [one * x for x in (value, 1, one, two)] + [two * x for x in (value, 1, two)]
+    found = _all_sums(w, v, m, tuple(q), fit_scale=fit_scale, xp=xp)
     assert len(found) == len(want)
     for got, terms in zip(found, want, strict=True):
-        close(backend, got, np.sum(terms, axis=axes))
+        close(backend, got, np.sum(weight * terms, axis=tuple(range(1, 1 + len(shape)))))
 
 
-def test_the_normal_matrix_is_that_of_the_slopes_less_gain_and_background(backend, rng):
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("fitted", [(), (0,), (1,), (0, 1)])
+def test_maps_of_the_last_evaluation(backend, shape, keep, fitted, rng):
+    weight, value, moving, *slopes = rng.normal(size=(5, 3, *shape))
+    level = rng.normal(size=(2, 3, *(1,) * len(shape)))
+    shares = rng.normal(size=(2 * len(fitted), *level.shape[1:]))
+    (w, v, m, *q), xp = on(backend, weight, value, moving, *slopes)
+    numbers, parts = (tuple(backend.asarray(x) for x in some) for some in (level, shares))
+    left, square, along, clean, residual = _last_maps(
+        w, v, m, tuple(q), numbers, parts, chosen=fitted, keep=keep, xp=xp
+    )
+    axes = tuple(range(1, 1 + len(shape)))
+    rho = moving - level[0] * value - level[1]
+    close(backend, left, weight * rho)
+    close(backend, square, np.sum(weight * rho**2, axis=axes))
+    for k, slope in enumerate(slopes):
+        close(backend, along[k], np.sum(slope * weight * rho, axis=axes))
+        taken = sum(shares[k * len(fitted) + j] * (1, value)[which == 0] for j, which in enumerate(fitted))
+        close(backend, clean[k], weight * (slope - taken))
+    assert (residual is None) is not keep
+    if keep:
+        close(backend, residual, rho)
+
+
+@pytest.mark.parametrize("fitted", [(True, True), (True, False), (False, True), (False, False)])
+def test_the_normal_matrix_is_that_of_the_slopes_less_gain_and_background(backend, fitted, rng):
     value, *slopes = rng.normal(size=(3, 2, 40))
-    left, weight = rng.normal(size=(2, 40)), rng.uniform(0.5, 1, size=(2, 40))
-    here, xp = on(backend, weight, value, left, *slopes)
+    moving, weight = rng.normal(size=(2, 40)), rng.uniform(0.5, 1, size=(2, 40))
+    (w, v, m, *q), xp = on(backend, weight, value, moving, *slopes)
+    sums = _all_sums(w, v, m, tuple(q), fit_scale=fitted[0], xp=xp)
+    chosen = (0,) * fitted[0] + (1,) * fitted[1]
     one = backend.asarray(np.ones(2))
-    sums = _slope_sums(*here, xp=xp)
-    level = Level(one, one, *(backend.asarray(np.sum(weight * x, axis=1)) for x in (value, value**2, 1, left)))
-    u, shares, normal = _slope_matrices(sums, level, chosen=(0, 1), ndim=2, xp=xp)
-    q = np.stack(slopes, axis=-1)
-    nuisance = np.stack([value, np.ones_like(value)], axis=-1)
-    w = weight[..., None]
-    explained = np.linalg.solve(nuisance.mT @ (w * nuisance), nuisance.mT @ (w * q))
+    level, shares, normal = _level_and_matrices(sums, one, fitted=fitted, chosen=chosen, ndim=2, xp=xp)
+    q, w = np.stack(slopes, axis=-1), weight[..., None]
+    nuisance = np.stack([x for x, is_fitted in zip((value, np.ones_like(value)), fitted, strict=True) if is_fitted] or
+                        [np.zeros_like(value)], axis=-1)  # fmt: skip
+    explained = np.linalg.pinv(nuisance.mT @ (w * nuisance)) @ (nuisance.mT @ (w * q))
     rest = q - nuisance @ explained
-    close(backend, u, np.einsum("bxi,bx->bi", q, left))
     close(backend, normal, rest.mT @ (w * rest))
     for k, share in enumerate(shares):
         close(backend, share, explained[..., k])
+    fixed = moving - (0 if fitted[0] else value)
+    best = np.linalg.pinv(nuisance.mT @ (w * nuisance)) @ (nuisance.mT @ (w * fixed[..., None]))
+    wanted = dict(zip(chosen, best[..., 0].T, strict=False))
+    close(backend, level.scale, wanted.get(0, np.ones(2)))
+    close(backend, level.background, wanted.get(1, np.zeros(2)))
 
 
-@pytest.mark.parametrize("shape", [(12, 1), (6, 4), (3, 5, 4)])
+def lags_of(grid):
+    """Return the lags of a patch, (lags..., ndim)."""
+    return np.stack(np.meshgrid(*[np.arange(-REACH, REACH + 1)] * len(grid), indexing="ij"), axis=-1)
+
+
+def patch(a, b):
+    """Return sum_x a(x) b(x + l) of periodic maps (batch, ...) at the lags of a patch, by rolling."""
+    axes = tuple(range(1, a.ndim))
+    lags = lags_of(a.shape[1:])
+    found = [np.sum(a * np.roll(b, -lag, axis=axes), axis=axes) for lag in lags.reshape(-1, lags.shape[-1])]
+    return np.moveaxis(np.reshape(found, (*lags.shape[:-1], -1)), -1, 0)
+
+
+@pytest.mark.parametrize("shape", [(30,), (26, 30), (5, 28, 26)])
 @pytest.mark.parametrize("moves", [False, True])
-def test_products_of_spectra(backend, shape, moves, rng):
-    residual, *slopes = rng.normal(size=(3, 2, *shape)) + 1j * rng.normal(size=(3, 2, *shape))
+@pytest.mark.parametrize("rows", [False, True])
+def test_correlations_of_residuals_and_slopes(backend, shape, moves, rows, rng):
+    residual, *slopes = rng.normal(size=(3, 2, *shape)) / math.sqrt(math.prod(shape))
     step = rng.normal(size=(2, 2))
-    (r, g, h, d), xp = on(backend, residual, *slopes, step)
-    found = products_of(r, [g, h], d if moves else None, xp=xp)
+    axes = tuple(range(1, 1 + len(shape)))
+    (r, g, h, d), xp = on(backend, *(np.fft.rfftn(x, axes=axes) for x in (residual, *slopes)), step)
+    found = products_of(r, [g, h], shape, d if moves else None, rows=rows, xp=xp)
     if moves:
         residual = residual + np.einsum("bk,kb...->b...", step, slopes)
-    one, two = slopes
-    close(backend, found.residual, abs(residual) ** 2)
-    for got, want in zip(
-        found.slopes[0] + found.slopes[1], (one * one.conj(), one * two.conj(), two * two.conj()), strict=True
-    ):
-        close(backend, got, np.real(want))
+    half = (..., slice(REACH, None))
+    close(backend, found.residual, patch(residual, residual)[half])
     for got, slope in zip(found.crosses, slopes, strict=True):
-        close(backend, got, slope.conj() * residual)
+        close(backend, got, patch(slope, residual))
+    (a, b), even = slopes, (patch(slopes[0], slopes[1]) + patch(slopes[1], slopes[0])) / 2
+    wanted = [[patch(a, a), even], [patch(b, b)]] if rows else []
+    assert [len(row) for row in found.slopes] == [len(row) for row in wanted]
+    alone = slope_products([g, h], shape, xp=xp)
+    for given in (found.slopes, alone) if rows else ():
+        for got, want in zip(itertools.chain(*given), itertools.chain(*wanted), strict=True):
+            close(backend, got, want[half])
 
 
 @pytest.mark.parametrize("filtered", [False, True])

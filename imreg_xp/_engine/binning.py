@@ -7,8 +7,12 @@ import math
 import operator
 from collections.abc import Sequence
 
+import numpy as np
+
 from .._array import Array, Namespace
-from .._kernels import elementwise
+from .._kernels import Rows, compiles, elementwise, per_item
+from .._providers import Unit, in_unit
+from .._static import table
 from .problem import Side, precision
 
 __all__ = ["bin_down", "binned", "block_mean", "weights_of"]
@@ -23,9 +27,29 @@ def bin_down(image: Array, weight: Array, factors: Sequence[int], *, xp: Namespa
     return x / xp.where(w > 0, w, 1.0), w / math.prod(factors)
 
 
-def block_mean(image: Array, factors: Sequence[int], *, xp: Namespace) -> Array:
-    """Average blocks of `factors` pixels; what does not fill a block at the end is left out."""
-    return _block_sum(image, factors, math.prod(factors), xp=xp)
+def block_mean(image: Array, factors: Sequence[int], unit: Unit | None = None, *, xp: Namespace) -> Array:
+    """Average blocks of `factors` pixels, in a unit; what does not fill a block at the end is left out."""
+    if not compiles(xp=xp) or len(factors) != 2:
+        return _block_sum(in_unit(image, unit, xp=xp), factors, math.prod(factors), xp=xp)
+    shape = tuple(image.shape[1:])
+    first = table(_first_pixels, shape, tuple(factors), dtype=xp.int64, like=image, large=True, xp=xp)
+    steps = tuple([i * shape[1] + j for i in range(factors[0]) for j in range(factors[1])])
+    rows = Rows.of(xp.reshape(image, (image.shape[0], -1)), axes=2, xp=xp)
+    found: Array = _mean(rows, first, unit, steps=steps, xp=xp)
+    return found
+
+
+def _first_pixels(shape: tuple[int, int], factors: tuple[int, int]) -> np.ndarray:
+    """(1, ...): where in an image the first pixel of each block is."""
+    at = np.arange(math.prod(shape)).reshape(shape)
+    ends = [n // f * f for n, f in zip(shape, factors, strict=True)]
+    return at[: ends[0] : factors[0], : ends[1] : factors[1]][None]
+
+
+@functools.partial(per_item, lead=3)
+def _mean(rows: Rows, first: Array, unit: Unit | None, *, steps: tuple[int, ...], xp: Namespace) -> Array:
+    values = [in_unit(rows.at(first + step, xp=xp), unit, xp=xp) for step in steps]
+    return functools.reduce(operator.add, values) / len(steps)
 
 
 def weights_of(side: Side, *, xp: Namespace) -> Array | None:
@@ -40,7 +64,7 @@ def binned(side: Side, factors: Sequence[int], *, xp: Namespace) -> Side:
         return side
     w = weights_of(side, xp=xp)
     if w is None:
-        return Side(block_mean(side.image, factors, xp=xp), None, None)
+        return Side(block_mean(side.image, factors, side.unit, xp=xp), None, None)
     image, weight = bin_down(side.image, w, factors, xp=xp)
     err = None
     if side.err is not None and side.err.ndim > 1:

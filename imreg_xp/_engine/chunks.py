@@ -30,7 +30,7 @@ def rows(side: Side, start: int, stop: int) -> Side:
     def cut(x: Array) -> Array:
         return x if x is None or x.shape[0] == 1 else x[start:stop, ...]
 
-    return side._replace(image=cut(side.image), valid=cut(side.valid), err=cut(side.err), mean=cut(side.mean))
+    return side._replace(**{name: cut(getattr(side, name)) for name in ("image", "valid", "err", "mean", "ends")})
 
 
 def joined(parts: list[Array], *, xp: Namespace) -> Array:

@@ -18,16 +18,17 @@ from typing import Any, NamedTuple
 from .._array import Array, Namespace
 from .._bounds import at_least
 from .._fft_length import fast_length
-from .._kernels import Total, elementwise
+from .._kernels import Lowest, Total, compiles, elementwise
 from .._providers import inverse_transform, product
 from .._static import Keep, keeping, table
-from .._sums import inner, range_sums
+from .._sums import range_sums
 from ..fft_tools._dft import irfft, part, rfft
 from .extend import PAD, mirrored
 from .fill import crop
 from .lag_grid import Lags, allowed_lags, box_ends, lag_at, lags_of, largest_overlap, overlap_at
 from .peaks import argmax, parabola, take_at
 from .problem import column, less_mean, over_image
+from .rings import filtered, spread
 from .spectrum import wiener
 
 __all__ = ["Coarse", "search"]
@@ -65,11 +66,15 @@ def _denoised(x: Array, w: Array | None, *, xp: Namespace) -> Array:
     if w is None:
         grid = fast_length([n + min(max(n // 4, 1), 2 * PAD) for n in shape])
         spectrum = rfft(mirrored(x, grid, xp=xp), len(grid), xp=xp)
-        return crop(irfft(product(spectrum, wiener(spectrum, grid, xp=xp)), grid, keep=False, xp=xp), shape)
+        spectrum = filtered(spectrum, wiener(spectrum, grid, xp=xp), grid, xp=xp)
+        passed = crop(irfft(spectrum, grid, keep=False, xp=xp), shape)
+        # where each use of a part of a grid would lay it out in one row anew
+        return xp.astype(passed, passed.dtype, copy=compiles(xp=xp))
     grid = fast_length([n + max(n // 4, 1) for n in shape])
     good = xp.astype(w > 0, x.dtype)
     both = rfft(xp.stack([x * good, good], axis=1), len(grid), xp=xp, s=grid)
-    passed = irfft(both * wiener(both[:, 0, ...], grid, xp=xp)[:, None, ...], grid, xp=xp)
+    gains = spread(wiener(both[:, 0, ...], grid, xp=xp), grid, x.dtype, xp=xp)
+    passed = irfft(both * gains[:, None, ...], grid, xp=xp)
     value, share = crop(passed[:, 0, ...], shape), crop(passed[:, 1, ...], shape)
     return good * value / xp.where(share > 0.2, share, 1.0)
 
@@ -106,21 +111,28 @@ def _plain_sums(reference: Array, moving: Array, lags: Lags, keep: Keep, *, xp: 
 def _over_boxes(x: Array, which: int, lags: Lags, *, xp: Namespace) -> tuple[Array, Array, Array]:
     """Return the sums of an image and of its square over the overlap at each lag, and of its square over all of it."""
     sums = []
-    for a in (x, x * x):
+    square, total = _squared(x, xp=xp)
+    for a in (x, square):
         # the last axis first: running sums along it are fast
         for axis in reversed(range(len(lags.axes))):
             a = range_sums(a, axis + 1, box_ends, (*lags.axes[axis], which), xp=xp)
         sums.append(a)
-    return sums[0], sums[1], column(inner(x, x, x.dtype, xp=xp), x, xp=xp)
+    return sums[0], sums[1], column(total, x, xp=xp)
 
 
-def _likeness(s: _Sums, near: Array, min_overlap: float, *, xp: Namespace) -> tuple[Array, Array]:
+@elementwise
+def _squared(x: Array, *, xp: Namespace) -> tuple[Array, Total]:  # noqa: ARG001
+    return x * x, Total(x, x)
+
+
+def _likeness(s: _Sums, near: Array, min_overlap: float, *, xp: Namespace) -> tuple[Array, Array, Array]:
     """Return rho^2, 0 where it is not positive, and the variance that is left of the moving image in the overlap.
 
-    That is infinite where a lag is not allowed: far from where to look, or with less overlap.
+    That is infinite where a lag is not allowed: far from where to look, or with less overlap. With them comes the least
+    of it, (batch, 1, ..., 1).
     """
-    found: tuple[Array, Array] = _likeness_of(*s[:6], *s.most, near, min_overlap=min_overlap, xp=xp)
-    return found
+    explained, left, least = _likeness_of(*s[:6], *s.most, near, min_overlap=min_overlap, xp=xp)
+    return explained, left, column(least, left, xp=xp)
 
 
 @elementwise
@@ -138,14 +150,15 @@ def _likeness_of(
     *,
     min_overlap: float,
     xp: Namespace,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Lowest]:
     var_r, var_m, covariance = s20 * s00 - s10 * s10, s02 * s00 - s01 * s01, s11 * s00 - s10 * s01
     # differences of large sums: below this they are rounding errors
     tol = 1e3 * xp.finfo(s11.dtype).eps * most
     matching = (var_r > tol * most_r) & (var_m > tol * most_m) & (covariance > 0)
     explained = xp.where(matching, covariance * covariance / xp.where(matching, var_r * var_m, 1.0), 0.0)
     left = var_m / xp.where(s00 > 1e-3 * most, s00 * s00, 1.0) * _unexplained(explained, xp=xp)
-    return explained, xp.where(near & (s00 > 0.5 * min_overlap * most), left, math.inf)
+    left = xp.where(near & (s00 > 0.5 * min_overlap * most), left, math.inf)
+    return explained, left, Lowest(left)
 
 
 def _unexplained(explained: Array, *, xp: Namespace) -> Array:
@@ -179,14 +192,15 @@ def _weighted_rise(a: Array, b: Array, w_a: Array, w_b: Array, *, xp: Namespace)
     return Total(both * (a - b), a - b), Total(both)
 
 
-def _evidence(s: _Sums, explained: Array, left: Array, rough: Array, *, xp: Namespace) -> tuple[Array, Array]:
+def _evidence(
+    s: _Sums, explained: Array, left: Array, least: Array, rough: Array, *, xp: Namespace
+) -> tuple[Array, Array]:
     """Return the log-likelihood per pixel that a lag gains, `_NEVER` where it is not allowed; and where it correlates.
 
     The residual variance is (1 - rho^2) times the variance in the overlap. It is compared with what is plausible for a
     match, twice what a pixel leaves unexplained of its own neighbour or twice the least residual found: a wrong lag
     with a large overlap must not win by explaining a little of a lot.
     """
-    least = xp.min(left, axis=over_image(left), keepdims=True)
     found: tuple[Array, Array] = _gained(explained, left, s.s00, s.most[0], rough, least, xp=xp)
     return found
 
@@ -240,8 +254,8 @@ def search(
         sums = _plain_sums(reference, moving, lags, keep, xp=xp)
     else:
         sums = _weighted_sums(reference, w_r, moving, w_m, lags, near, keep, xp=xp)
-    explained, left = _likeness(sums, near, min_overlap, xp=xp)
-    score, matches = _evidence(sums, explained, left, _roughness(moving, w_m, xp=xp), xp=xp)
+    explained, left, least = _likeness(sums, near, min_overlap, xp=xp)
+    score, matches = _evidence(sums, explained, left, least, _roughness(moving, w_m, xp=xp), xp=xp)
     # only a lag that correlates is a match, but one that does not may lie beside it
     index = argmax(matches, xp=xp)
     correlated = take_at(explained, index[:, None, :], xp=xp)[:, 0] > 0

@@ -19,7 +19,7 @@ from .._array import Array, Namespace, device_of
 from .._bounds import bounded
 from .._fft_length import fast_length
 from .._kernels import elementwise, per_item
-from .._providers import Factors, inverse_transform, product_of
+from .._providers import Factors, inverse_transform, laid_by, product_of
 from .._static import table
 from ..fft_tools._dft import along, fourier_translate, part, rfft
 from ..fft_tools._modes import angular_frequencies
@@ -88,7 +88,26 @@ def extend(image: Array, grid: Sequence[int], *, xp: Namespace) -> Array:
 
 def mirrored(image: Array, grid: Sequence[int], *, xp: Namespace) -> Array:
     """Continue `image` as `extend` does, by even reflection: it keeps no slope, but repeats no noise of the border."""
-    return _continued(image, grid, odd=False, xp=xp)
+    laid = laid_by(image, _mirror_places, tuple(image.shape[1:]), tuple(grid), xp=xp)
+    return _continued(image, grid, odd=False, xp=xp) if laid is None else laid
+
+
+def _mirror_places(shape: tuple[int, int], grid: tuple[int, int]) -> np.ndarray:
+    """(1, *grid): where in an image of `shape` each pixel of its even reflection is, -1 where there is none."""
+    places = [_mirrored_axis(*pair) for pair in zip(shape, grid, strict=True)]
+    rows, columns = places[0][:, None], places[1][None, :]
+    return np.where((rows < 0) | (columns < 0), -1, rows * shape[1] + columns)[None]
+
+
+def _mirrored_axis(size: int, n: int) -> np.ndarray:
+    p = _padding(size, n)
+    above, below = np.arange(size - 2, size - 2 - p, -1), np.arange(p, 0, -1)
+    return np.concatenate([np.arange(size), above, np.full(n - size - 2 * p, -1), below])
+
+
+def _padding(size: int, n: int) -> int:
+    """Return by how many pixels an axis is continued at either end on a grid of n."""
+    return min(PAD, (n - size) // 2, size - 1)
 
 
 def _continued(image: Array, grid: Sequence[int], *, odd: bool, xp: Namespace) -> Array:
@@ -96,7 +115,7 @@ def _continued(image: Array, grid: Sequence[int], *, odd: bool, xp: Namespace) -
     for axis, n in enumerate(grid):
         k = axis + 1
         size = image.shape[k]
-        p = min(PAD, (n - size) // 2, size - 1)
+        p = _padding(size, n)
         above = xp.flip(part(image, k, size - 1 - p, size - 1), axis=k)
         below = xp.flip(part(image, k, 1, p + 1), axis=k)
         if odd:

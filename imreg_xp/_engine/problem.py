@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype, constant, is_traced_or_remote, to_host
 from .._bounds import at_least
-from .._kernels import elementwise
+from .._kernels import compiles
+from .._providers import Unit, in_unit
 from .._static import Keep, keeping
+from .._sums import ends_of
 
 __all__ = [
     "Norm",
@@ -52,6 +54,10 @@ class Side(NamedTuple):
     """A mask or an error map was given: some pixels count less than others whatever their values are."""
     mean: Array | None = None
     """The mean of each image (batch,), where it is known."""
+    ends: Array | None = None
+    """The smallest and the largest value of each, (batch, 2), where they are known."""
+    unit: Unit | None = None
+    """What is still to be done to the image where it is next used."""
 
     @property
     def ndim(self) -> int:
@@ -75,7 +81,7 @@ def items_of(side: Side, items: Sequence[int], *, xp: Namespace) -> Side:
     def chosen(x: Any) -> Any:
         return x if x is None or x.shape[0] == 1 else xp.take(x, index, axis=0)
 
-    return side._replace(**{name: chosen(getattr(side, name)) for name in ("image", "valid", "err", "mean")})
+    return side._replace(**{name: chosen(getattr(side, name)) for name in ("image", "valid", "err", "mean", "ends")})
 
 
 class Norm(NamedTuple):
@@ -110,13 +116,21 @@ def less_mean(image: Array, valid: Array | None, *, xp: Namespace) -> tuple[Arra
 
 
 def normalised(
-    reference: Side, moving: Side, options: Options, *, keep: Keep | None = None, xp: Namespace
+    reference: Side,
+    moving: Side,
+    options: Options,
+    *,
+    keep: Keep | None = None,
+    later: bool = False,
+    xp: Namespace,
 ) -> tuple[tuple[Side, Norm], tuple[Side, Norm]]:
     """Bring images to mean 0 and largest absolute value 1 on their valid pixels, errors alike.
 
     Fluxes of 1e-20 have no square in float32, and a pedestal hides small differences in rounding errors. Both images
     keep one scale where no gain is fitted. Where no background is, they are lowered by the same amount, which is exact
     for a gain of 1; with a free gain the level stays, and what is made of the reference may be kept.
+
+    `moving` may be left as it is until `later`, with the unit to bring it to, where steps do so at no cost.
     """
     keep = keeping(None) if keep is None else keep
     r, low_r, high_r, mean_r, count_r = keep("range", lambda: _range(reference, xp=xp))
@@ -134,7 +148,7 @@ def normalised(
         tops = [xp.maximum(*tops)] * 2
     return (
         keep("scaled", lambda: _scaled(reference._replace(image=r), mean_r, tops[0], flats[0], count_r, xp=xp)),
-        _scaled(moving._replace(image=m), mean_m, tops[1], flats[1], count_m, xp=xp),
+        _scaled(moving._replace(image=m), mean_m, tops[1], flats[1], count_m, later=later, xp=xp),
     )
 
 
@@ -156,11 +170,16 @@ def _range(side: Side, *, xp: Namespace) -> tuple[Array, Array, Array, Array, Ar
         total = xp.sum(xp.where(side.valid, x, xp.zeros_like(x)), axis=axes, dtype=acc)
         mean = xp.astype(total / at_least(count, 1.0, xp=xp), x.dtype)
         x = xp.where(side.valid, x, column(mean, x, xp=xp))
-    return x, xp.min(x, axis=axes), xp.max(x, axis=axes), mean, count
+    ends = ends_of(x, xp=xp) if side.ends is None else (side.ends[:, 0], side.ends[:, 1])
+    return x, *ends, mean, count
 
 
-def _scaled(side: Side, mean: Array, top: Array, flat: Array, count: Array, *, xp: Namespace) -> tuple[Side, Norm]:
-    image = _less_and_times(side.image, *(column(a, side.image, xp=xp) for a in (mean, 1 / top)), xp=xp)
+def _scaled(
+    side: Side, mean: Array, top: Array, flat: Array, count: Array, *, later: bool = False, xp: Namespace
+) -> tuple[Side, Norm]:
+    unit = Unit(*(column(a, side.image, xp=xp) for a in (mean, 1 / top)))
+    later = later and compiles(xp=xp) and side.ndim == 2 and not side.masked and side.valid is None
+    image = side.image if later else in_unit(side.image, unit, xp=xp)
     acc = accumulator_dtype(image, xp=xp)
     top = xp.astype(top, acc)
     err = side.err
@@ -168,7 +187,8 @@ def _scaled(side: Side, mean: Array, top: Array, flat: Array, count: Array, *, x
         err = err / (top if err.ndim == 1 else column(top, image, xp=xp))
     # with no gain the scale of one image depends on the other: one reference becomes as many as there are frames
     valid = None if side.valid is None else xp.broadcast_to(side.valid, image.shape)
-    return side._replace(image=image, valid=valid, err=err), Norm(xp.astype(mean, acc), top, flat, count)
+    scaled = side._replace(image=image, valid=valid, err=err, unit=unit if later else None)
+    return scaled, Norm(xp.astype(mean, acc), top, flat, count)
 
 
 def precision(side: Side, *, xp: Namespace) -> Array:
@@ -180,8 +200,3 @@ def precision(side: Side, *, xp: Namespace) -> Array:
     inverse = v / xp.where(side.err > 0, side.err, xp.ones_like(side.err))
     best = xp.max(inverse, axis=over_image(inverse), keepdims=True)
     return (inverse / xp.where(best > 0, best, xp.ones_like(best))) ** 2
-
-
-@elementwise
-def _less_and_times(x: Array, less: Array, factor: Array, *, xp: Namespace) -> Array:  # noqa: ARG001
-    return (x - less) * factor

@@ -11,7 +11,8 @@ import numpy as np
 
 from .._array import Array, Namespace, accumulator_dtype
 from .._bounds import at_least
-from .._kernels import Rows, compiles, per_item
+from .._kernels import Rows, compiles, elementwise, per_item
+from .._providers import product
 from .._static import table
 from .._sums import run_sums
 from ..fft_tools._dft import part, rfft
@@ -20,6 +21,7 @@ __all__ = [
     "Gains",
     "Rings",
     "Spread",
+    "filtered",
     "folds_of",
     "laid",
     "radial_mean",
@@ -217,6 +219,18 @@ def times(spectrum: Array, gains: Gains | None, *, xp: Namespace) -> Array:
     if gains is None:
         return spectrum
     return spectrum * (gains.values.at(gains.ring, xp=xp) if isinstance(gains, Spread) else gains)
+
+
+def filtered(spectrum: Array, rings: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
+    """Return a spectrum, which nobody else may hold, times values per ring."""
+    gains = laid(rings, shape, xp.real(spectrum).dtype, xp=xp)
+    if isinstance(gains, Spread):
+        found: Array = _times(spectrum, gains, xp=xp)
+        return found
+    return product(spectrum, gains)
+
+
+_times = elementwise(times)
 
 
 def spread(rings: Array, shape: Sequence[int], dtype: object, *, xp: Namespace) -> Array:

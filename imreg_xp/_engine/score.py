@@ -111,12 +111,12 @@ def _all_sums(
     weight: Weights, value: Array, moving: Array, slopes: tuple[Array, ...], *, fit_scale: bool, xp: Namespace
 ) -> tuple[Total, ...]:
     """Return the sums that a `Level` is made of, and of w times the slopes times model, 1 and each other (i <= j)."""
-    found = list(sums_with_model(weight, value, moving, fit_scale=fit_scale))
+    found = sums_with_model(weight, value, moving, fit_scale=fit_scale)
     weight, value = single(product_of(weight), xp=xp), single(value, xp=xp)
     for axis, slope in enumerate(slopes):
         weighted = weight * slope
-        found += [Total(weighted, value), Total(weighted), *(Total(weighted, q) for q in slopes[axis:])]
-    return tuple(found)
+        found = *found, Total(weighted, value), Total(weighted), *(Total(weighted, q) for q in slopes[axis:])
+    return found
 
 
 @per_item

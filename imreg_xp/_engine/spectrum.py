@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from .._array import Array, Namespace, device_of
 from .._bounds import at_least, at_most, bounded
 from .._providers import power
-from .rings import Rings, radial_mean, spread
+from .rings import Rings, radial_mean
 
 __all__ = [
     "attenuation",
@@ -61,11 +61,11 @@ def _mean(x: Array, weight: Array, *, xp: Namespace) -> Array:
 
 
 def wiener(spectrum: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
-    """Return the filter sqrt(S / (S + P)) / N, P the noise floor of the isotropic spectrum S + P and N the pixels."""
+    """Return sqrt(S / (S + P)) / N per ring, P the noise floor of the isotropic spectrum S + P and N the pixels."""
     total = smooth(radial_mean(spectrum, shape, _power, xp=xp)[0], xp=xp)
     floor = white_floor(total, shape, xp=xp)[:, None]
     gain = xp.sqrt(at_least(total - floor, 0.0, xp=xp) / _safe(total, xp=xp))
-    return spread(gain / math.prod(shape), shape, xp.real(spectrum).dtype, xp=xp)
+    return gain / math.prod(shape)
 
 
 def _power(spectrum: Array, *, xp: Namespace) -> tuple[Array]:

@@ -60,7 +60,7 @@ def transformed(side: Side, options: Options, reference: Transformed | None = No
         x, square, scale = taken
     elif not precise:
         # the highest less the mean is, to the last bit, the highest of what is left when the mean is taken off
-        top, factor = _scale(xp.max(x, axis=over_image(x)), mean, side.err, acc, xp=xp)
+        top, factor = _scale(_top(side, xp=xp), mean, side.err, acc, xp=xp)
         x, square = normalised(x, mean, factor, acc, xp=xp)
     spectrum = transform_less_mean(x, mean if precise else None, conjugate=reference is None, xp=xp)
     if white:
@@ -80,6 +80,10 @@ def transformed(side: Side, options: Options, reference: Transformed | None = No
     numbers = _numbers(mean, top, square, side.err, mean_of, n=n, rounding=rounding, fits=kept, xp=xp)
     norm, err, square, level = numbers
     return Transformed(spectrum, unit, shape, dtype, norm, err, square, level, moments)
+
+
+def _top(side: Side, *, xp: Namespace) -> Array:
+    return xp.max(side.image, axis=over_image(side.image)) if side.ends is None else side.ends[:, 1]
 
 
 @per_item

@@ -49,11 +49,13 @@ def solve(
     if kept is not None:
         kept = kept.setdefault(("general", reference.valid is None), {}) if options.fit_scale else None
     keep = keeping(kept)
-    (reference, norm_r), (moving, norm_m) = normalised(reference, moving, options, keep=keep, xp=xp)
     n_r, n_m = reference.image.shape[1:], moving.image.shape[1:]
     factors = [min(4, max(1, min(a, b) // 128)) for a, b in zip(n_r, n_m, strict=True)]
     # one dimension costs little, and its lines would drown
     factors = factors if len(n_m) > 1 else [1]
+    (reference, norm_r), (moving, norm_m) = normalised(
+        reference, moving, options, keep=keep, later=max(factors) > 1, xp=xp
+    )
     small_r = keep("binned", lambda: binned(reference, factors, xp=xp))
     small_m = binned(moving, factors, xp=xp)
     coarse = search(
@@ -113,7 +115,7 @@ def _on_grid(side: Side, grid: Sequence[int], *, xp: Namespace) -> Side:
     image, valid, err = side.image, side.valid, side.err
     valid = valid if valid is None else zero_padded(valid, grid, xp=xp)
     err = err if err is None or err.ndim == 1 else zero_padded(err, grid, xp=xp)
-    return side._replace(image=zero_padded(image, grid, xp=xp), valid=valid, err=err)
+    return side._replace(image=zero_padded(image, grid, unit=side.unit, xp=xp), valid=valid, err=err, unit=None)
 
 
 def _freeze(reference: Side, moving: Side, offset: Array, options: Options, keep: Keep, *, xp: Namespace) -> _There:

@@ -8,6 +8,17 @@ as the source of one kernel. The function itself is the oracle of its kernel.
 from __future__ import annotations
 
 from .functions import elementwise, per_item
-from .kernel import Columns, Lookup, Rows, RowSums, Total, compiles
+from .kernel import Columns, Highest, Lookup, Lowest, Rows, RowSums, Total, compiles
 
-__all__ = ["Columns", "Lookup", "RowSums", "Rows", "Total", "compiles", "elementwise", "per_item"]
+__all__ = [
+    "Columns",
+    "Highest",
+    "Lookup",
+    "Lowest",
+    "RowSums",
+    "Rows",
+    "Total",
+    "compiles",
+    "elementwise",
+    "per_item",
+]

@@ -58,18 +58,21 @@ class Leaf(NamedTuple):
 
 
 class Sum(NamedTuple):
-    """A term of a sum over all items of the second axis; each block of threads leaves its part."""
+    """A term of a sum over all items of the second axis, or of another reduction; each block leaves its part."""
 
     term: Node
+    how: str = "add"
 
 
-# the sum of what the threads of a block have, by halves
+_START = {"add": "0", "minimum": "INFINITE", "maximum": "-INFINITE"}
+
+# what the threads of a block have, by halves
 _PART = """\
 __shared__ double r{k}[{threads}];
 r{k}[threadIdx.x] = t{k};
 __syncthreads();
 for (int half = {threads} / 2; half > 0; half /= 2) {{
-if (threadIdx.x < half) r{k}[threadIdx.x] += r{k}[threadIdx.x + half];
+if (threadIdx.x < half) r{k}[threadIdx.x] = {both};
 __syncthreads();
 }}
 if (threadIdx.x == 0) p{k}[i0 * gridDim.y + blockIdx.y] = r{k}[0];"""
@@ -83,9 +86,10 @@ def text(name: str, leaves: Sequence[Leaf], used: Sequence[int], outputs: Sequen
     for k, nodes in enumerate(outputs):
         if isinstance(nodes, Sum):
             arguments.append(f"double* __restrict__ p{k}")
-            before.append(f"double t{k} = 0;")
-            stores.append(f"t{k} += double({lines.of(nodes.term)});")
-            after.append(_PART.format(k=k, threads=THREADS))
+            before.append(f"double t{k} = {_START[nodes.how]};")
+            stores.append(f"t{k} = {_both(nodes.how, f't{k}', f'double({lines.of(nodes.term)})')};")
+            both = _both(nodes.how, f"r{k}[threadIdx.x]", f"r{k}[threadIdx.x + half]")
+            after.append(_PART.format(k=k, threads=THREADS, both=both))
             continue
         arguments.append(f"{_pointer(nodes[0].dtype)} o{k}")
         values = [v for node in nodes for v in (node.args if node.op == "pair" else (node,))]
@@ -93,6 +97,10 @@ def text(name: str, leaves: Sequence[Leaf], used: Sequence[int], outputs: Sequen
         stores += [f"o{k}[{item} * {len(values)} + {j}] = {lines.of(v)};" for j, v in enumerate(values)]
     body = [*before, _LOOPS[lead], *lines.written, *stores, "}", *after, "}\n"]
     return head(name, leaves, used, lead, arguments) + "\n".join(["", *body])
+
+
+def _both(how: str, a: str, b: str) -> str:
+    return OPERATIONS[how][1].format(a, b)
 
 
 def head(name: str, leaves: Sequence[Leaf], used: Sequence[int], lead: int, outputs: Sequence[str]) -> str:

@@ -101,6 +101,9 @@ def _summed(x: Any, *, xp: Namespace) -> Any:
         return x
     first, *others = x.factors
     acc = accumulator_dtype(first, xp=xp)
+    if x.how != "add":
+        reduce = xp.min if x.how == "minimum" else xp.max
+        return xp.astype(reduce(first, axis=tuple(range(1, first.ndim))), acc, copy=False)
     if not others:
         return xp.sum(first, axis=tuple(range(1, first.ndim)), dtype=acc)
     second = others[0]

@@ -17,7 +17,19 @@ from .namespace import xp as expressions
 from .nests import filled, flattened
 from .rows import RowSum, row_text
 
-__all__ = ["Columns", "Kernel", "Lookup", "RowSums", "Rows", "Total", "compiles", "leaf_of", "regular"]
+__all__ = [
+    "Columns",
+    "Highest",
+    "Kernel",
+    "Lookup",
+    "Lowest",
+    "RowSums",
+    "Rows",
+    "Total",
+    "compiles",
+    "leaf_of",
+    "regular",
+]
 
 _PER_THREAD = 8  # terms of a sum
 _MOST_BLOCKS = 65535  # along the second axis of a grid
@@ -92,6 +104,8 @@ class _LookupInKernel(NamedTuple):
 class Total:
     """What an elementwise function returns for the sum of terms, or of products of two, over all pixels of an image."""
 
+    how = "add"
+
     def __init__(self, *factors: Any) -> None:
         self.factors = factors
 
@@ -99,6 +113,18 @@ class Total:
     def terms(self) -> Any:
         """What is added up."""
         return math.prod(self.factors[1:], start=self.factors[0])
+
+
+class Lowest(Total):
+    """The smallest of terms; a kernel makes it NaN if one is."""
+
+    how = "minimum"
+
+
+class Highest(Total):
+    """The largest of terms; a kernel makes it NaN if one is."""
+
+    how = "maximum"
 
 
 class RowSums:
@@ -149,15 +175,16 @@ class Kernel:
         args, options = filled(skeleton, [_item(k, leaf, lead) for k, leaf in enumerate(leaves)])
         outputs: list[Any] = []
         self._skeleton = flattened(function(*args, xp=expressions, **options), (Items, Total, RowSums), outputs)
-        # what comes out per item, in which dtype; of totals nothing
-        self._shapes = [None if isinstance(x, Total) else _made_of(x, lead) for x in outputs]
+        # what comes out per item, in which dtype; of totals how they are made
+        self._shapes = [x.how if isinstance(x, Total) else _made_of(x, lead) for x in outputs]
         results = [_written(x, lead) for x in outputs if not isinstance(x, RowSums)]
         rows = [_row_of(x) for x in outputs if isinstance(x, RowSums)]
         if rows and results:
             msg = "sums of rows and other results of one function"
             raise ValueError(msg)
         self._of_rows, name = bool(rows), function.__name__
-        self._used = sorted(_leaves_of([*results, *(x.parts for x in rows)]) | {x.columns for x in rows})
+        made = [(x.term,) if isinstance(x, Sum) else x.parts if isinstance(x, RowSum) else x for x in [*results, *rows]]
+        self._used = sorted(_leaves_of(made) | {x.columns for x in rows})
         source = row_text(name, leaves, self._used, rows) if rows else text(name, leaves, self._used, results, lead)
         self._lead, self._xp = lead, xp
         # with fused multiply-add a determinant of equal products is not 0
@@ -169,10 +196,10 @@ class Kernel:
         given = [a for a in arrays if not isinstance(a, Lookup)]
         sizes = np.broadcast_shapes(*[a.shape[:lead] for a in given])
         device = device_of(given[0])
-        grid = sizes[:2] if self._of_rows else _grid(sizes, few=None in self._shapes)
+        grid = sizes[:2] if self._of_rows else _grid(sizes, few=any(isinstance(made, str) for made in self._shapes))
         results = [
             xp.empty((sizes[0], grid[1]), dtype=xp.float64, device=device)
-            if made is None
+            if isinstance(made, str)
             else xp.empty((*sizes[: 2 if self._of_rows else lead], *made[0]), dtype=made[1], device=device)
             for made in self._shapes
         ]
@@ -180,7 +207,11 @@ class Kernel:
             listed = [part for k in self._used for part in _arguments(arrays[k], lead)]
             with device:
                 self._compiled(grid, (THREADS,), (*map(np.int64, sizes), *listed, *results))
-        found = [xp.sum(x, axis=1) if made is None else x for x, made in zip(results, self._shapes, strict=True)]
+        of_parts = {"add": xp.sum, "minimum": xp.min, "maximum": xp.max}
+        found = [
+            of_parts[made](x, axis=1) if isinstance(made, str) else x
+            for x, made in zip(results, self._shapes, strict=True)
+        ]
         return filled(self._skeleton, found)
 
 
@@ -218,7 +249,10 @@ def _written(x: Items | Total, lead: int) -> list[nodes.Node] | Sum:
     if entries.shape[:lead] != (1,) * lead:
         msg = f"a result of shape {entries.shape} without {lead} axes of items"
         raise ValueError(msg)
-    return Sum(*entries.reshape(-1)) if isinstance(x, Total) else list(entries.reshape(-1))
+    if isinstance(x, Total):
+        (term,) = entries.reshape(-1)
+        return Sum(term, x.how)
+    return list(entries.reshape(-1))
 
 
 def _leaves_of(results: Sequence[Iterable[nodes.Node]]) -> set[int]:

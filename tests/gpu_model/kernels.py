@@ -16,7 +16,7 @@ _MOST = ((2**31 - 1, 65535, 65535), (1024, 1024, 64))  # blocks of a grid, threa
 _SIGNATURE = re.compile(r'extern "C" __global__ void (\w+)\((.*?)\) \{')
 _LINE = re.compile(r"const (\w+) (v\d+) = (.*);")
 _STORE = re.compile(r"(o\d+)\[(.*)\] = (.*);")
-_TERM = re.compile(r"t(\d+) \+= (.*);")
+_TERM = re.compile(r"t(\d+) = (?:(maximum|minimum)\(t\1, (.*)\)|t\1 \+ (.*));")
 _OF_ROW = re.compile(r"h(\d+)_(\d)\[threadIdx\.x\] = (?!u)(.*);")
 _COLUMN = re.compile(r"const \w+ c(\d+)_(\d) = a\1\[\(\(first \+ j\) \* (\d+) .*\];")
 _PRODUCT = re.compile(r"u(\d+)_0 \+= .*\bc(\d+)_0.*;")
@@ -167,11 +167,12 @@ class RawKernel:
     @staticmethod
     def _add_up(known: dict[str, Any], term: re.Match[str]) -> None:
         """Sum over all axes but the first: the part of the first block is all of it."""
-        values = np.asarray(eval(term[2], {"__builtins__": {}}, known))  # noqa: S307
+        values = np.asarray(eval(term[3] or term[4], {"__builtins__": {}}, known))  # noqa: S307
         if values.dtype != np.float64:
             msg = f"a sum of {values.dtype}"
             raise TypeError(msg)
         parts = known[f"p{term[1]}"].whole
-        parts[...] = 0
+        reduce, nothing = {None: (np.sum, 0), "maximum": (np.max, -np.inf), "minimum": (np.min, np.inf)}[term[2]]
+        parts[...] = nothing
         sizes = [int(n) for name, n in known.items() if re.fullmatch(r"n\d", name)]
-        parts[:, 0] = np.sum(np.broadcast_to(values, sizes), axis=tuple(range(1, len(sizes))))
+        parts[:, 0] = reduce(np.broadcast_to(values, sizes), axis=tuple(range(1, len(sizes))))
