@@ -257,8 +257,10 @@ def zero_padded(x: Array, grid: Sequence[int], *, unit: Unit | None = None, xp: 
     """
     shape = tuple(x.shape[x.ndim - len(grid) :])
     grid = tuple(map(max, shape, grid))
-    if grid != shape and (laid := laid_by(x, _places, shape, grid, unit=unit, xp=xp)) is not None:
-        return laid
+    if grid != shape and len(grid) == 2:
+        laid = laid_by(x, _places, shape, grid, unit=unit, xp=xp)
+        if laid is not None:
+            return laid
     x = in_unit(x, unit, xp=xp)
     for axis, (n, wanted) in enumerate(zip(shape, grid, strict=True), x.ndim - len(grid)):
         if n < wanted:

@@ -52,7 +52,7 @@ class Score(NamedTuple):
     square: Array
     """Sum of w rho^2 after the step."""
     value: Array
-    """The map of r(x - d)."""
+    """The map of r(x - d), in single precision."""
     residual: Array | None
     """None where the weights are 0 or 1."""
     residual_spectrum: Array
@@ -96,7 +96,7 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
         level.scale,
         level.background,
         square,
-        value,
+        single(value, xp=xp),
         residual,
         rest,
         list(slopes),
