@@ -84,7 +84,8 @@ def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> 
     left, square, u, clean, residual = _last_maps(
         *maps, numbers, parts, chosen=chosen_ones, keep=not frozen.binary, xp=xp
     )
-    rest, *spectra = (rfft(a, ndim, xp=xp) for a in (left, *clean))
+    spectra = [rfft(a, ndim, xp=xp) for a in clean]
+    clean, rest = None, rfft(left, ndim, xp=xp)
     d = _derivative(level.scale, normal, (rest, *spectra), (moved, frozen.gains), offset, grid, xp=xp)
     u = xp.stack([xp.astype(a, acc, copy=False) for a in u], axis=-1)
     step, usable, square = _last_step(d, level.scale, normal, u, xp.astype(square, acc, copy=False), xp=xp)

@@ -51,13 +51,14 @@ def contract_each(
     nowhere.
     """
     lasts = tuple([Columns(each[-1][0, ...]) for each in columns])
-    rows = _rows(lasts, args, function=function, xp=xp, **options)
-    found = []
-    for sums, each in zip(rows, columns, strict=True):
-        modes = sums.terms.shape[1:-1] if isinstance(sums, RowSums) else sums.shape[1:-1]
-        t = _along_last(sums.terms, each[-1], dtype, xp=xp) if isinstance(sums, RowSums) else sums
-        found.append(_along_others(xp.astype(t, dtype, copy=False), each[:-1], modes, xp=xp))
-    return found
+    # the last first, each let go of when it is summed
+    rows, found = list(_rows(lasts, args, function=function, xp=xp, **options)), []
+    for each in reversed(columns):
+        t = rows.pop()
+        modes = (t.terms if isinstance(t, RowSums) else t).shape[1:-1]
+        t = _along_last(t.terms, each[-1], dtype, xp=xp) if isinstance(t, RowSums) else xp.astype(t, dtype, copy=False)
+        found.append(_along_others(t, each[:-1], modes, xp=xp))
+    return found[::-1]
 
 
 @elementwise
