@@ -56,11 +56,13 @@ def image_pair(
     error_names: tuple[str, str] | None = None,
     seen: Seen | None = None,
     look: bool = True,
+    check_finite: bool = True,
 ) -> tuple[tuple[Side, Side], tuple[int, ...]]:
     """Check two images with their errors and masks; return them with a flat batch, and the batch shape.
 
     Images without masks are worth waiting for an accelerator to say whether all pixels are finite, if nobody has `seen`
-    that yet: estimators that weigh every pixel take far longer. With no need for that, do not `look`.
+    that yet: estimators that weigh every pixel take far longer. With no need for that, do not `look`. Without
+    `check_finite` they are taken to be.
     """
     if not (ndim in (1, 2, 3) and isinstance(ndim, Integral)):
         msg = f"`ndim` must be 1, 2 or 3, got {ndim!r}"
@@ -81,7 +83,10 @@ def image_pair(
     floats = as_images(xp=xp, **dict(zip(names, images, strict=True)))
     if seen is None:
         plain = all(ok is None for ok in valid) and all(_is_uniform(err) for err in errs)
-        seen = _looked_at(images, floats, ndim, xp=xp) if look and plain else Seen(known_finite(*images, xp=xp))
+        if plain and not check_finite:
+            seen = Seen(finite=True)
+        else:
+            seen = _looked_at(images, floats, ndim, xp=xp) if look and plain else Seen(known_finite(*images, xp=xp))
     first, second = (
         one_image(image, err, ok, lead, ndim, names=(name, label, f"{name}_valid"), finite=seen.finite, xp=xp)
         for image, err, ok, name, label in zip(floats, errs, valid, names, labels, strict=True)

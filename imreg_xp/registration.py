@@ -32,6 +32,7 @@ class _Options(TypedDict, total=False):
     noise: Literal["correlated", "white"]
     max_shift: float | Sequence[float] | None
     min_overlap: float
+    check_finite: bool
     ndim: int
 
 
@@ -62,6 +63,7 @@ def register(
     noise: Literal["correlated", "white"] = "correlated",
     max_shift: float | Sequence[float] | None = None,
     min_overlap: float = 0.3,
+    check_finite: bool = True,
     ndim: int = 2,
 ) -> Registration | SimilarityRegistration:
     r"""Measure the sub-pixel shift between images of the same scene, and their rotation and magnification, with errors.
@@ -96,6 +98,10 @@ def register(
         Largest shift to look for, pixels.
     min_overlap : float
         Least overlap to look for, as a fraction of the smaller image ("overlap" only).
+    check_finite : bool
+        Whether to look for pixels that are NaN or infinite in images without masks or error maps, and leave them out.
+        Without, such images are taken to have none: those that have come out as NaN with a status. With rotation they
+        are looked for at any rate.
     ndim : int
         How many trailing axes are image axes.
 
@@ -121,8 +127,8 @@ def register(
     that depends on the sub-pixel phase and that no noise term covers, many errors where there is little noise. With
     `moving_err` alone all modes weigh the same, and it is 0.01 to 0.025.
 
-    Nothing waits for an accelerator, with one exception: images of floating dtype without masks or error maps are
-    looked at once, as those with NaN take far longer.
+    Nothing waits for an accelerator, with one exception that `check_finite` decides: images of floating dtype without
+    masks or error maps are looked at once, as those with NaN take far longer.
 
     References
     ----------
@@ -142,6 +148,7 @@ def register(
         "noise": noise,
         "max_shift": max_shift,
         "min_overlap": min_overlap,
+        "check_finite": check_finite,
     }
     if model != "shift":
         free = (0, 1, 2) if model == "rigid" else (0, 1, 2, 3)
@@ -169,7 +176,7 @@ def registered_with_rotation(
 ) -> SimilarityRegistration:
     """Register as `register` does with rotation and these options; see the engine for what is known and free."""
     xp = array_namespace(reference=reference, moving=moving, optional=arrays_in(options))
-    sides, chosen, lead = checked(reference, moving, options, ndim=2, xp=xp)
+    sides, chosen, lead = checked(reference, moving, {**options, "check_finite": True}, ndim=2, xp=xp)
     return unflatten(solve_similarity(*sides, chosen, known=known, free=free, xp=xp), lead, xp=xp)
 
 
@@ -196,6 +203,7 @@ def checked(
         same_shape=options["boundary"] == "wrap",
         ndim=ndim,
         seen=seen,
+        check_finite=options["check_finite"],
         xp=xp,
     )
     chosen = choose(

@@ -71,7 +71,7 @@ class _Look:
         masks = [options[f"{side}_valid"] for side in ("reference", "moving")]
         maps = [err for side in ("reference", "moving") if getattr(err := options[f"{side}_err"], "ndim", 0)]
         # with masks all go to the general estimator
-        if maps or any(mask is not None for mask in masks):
+        if maps or any(mask is not None for mask in masks) or not options["check_finite"]:
             return
         if not is_traced_or_remote(reference) or is_traced(reference):
             return

@@ -34,6 +34,7 @@ def register_stack(
     noise: Literal["correlated", "white"] = "correlated",
     max_shift: float | Sequence[float] | None = None,
     min_overlap: float = 0.3,
+    check_finite: bool = True,
     window: int = 4,
     chunk: int | None = None,
     progress: bool = False,
@@ -74,7 +75,7 @@ def register_stack(
         the policies that have no such image.
     moving_err, moving_valid
         As in `register`; for all frames, or with the shape of `frames`.
-    boundary, fit_scale, fit_background, noise, max_shift, min_overlap
+    boundary, fit_scale, fit_background, noise, max_shift, min_overlap, check_finite
         As in `register`. `max_shift` is that of one registration: between the frames of a pair, or to the mean.
     window : int
         How many frames back "all-pairs" looks.
@@ -123,6 +124,7 @@ def register_stack(
         "noise": noise,
         "max_shift": max_shift,
         "min_overlap": min_overlap,
+        "check_finite": check_finite,
     }
     if isinstance(reference, str):
         _check_policy(reference, options, window)

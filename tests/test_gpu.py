@@ -81,6 +81,16 @@ def test_nothing_waits_for_the_device(gpu, boundary, noise):
     np.testing.assert_array_equal(gpu.to_numpy(first.status), 0)
 
 
+@pytest.mark.parametrize("boundary", ["overlap", "wrap"])
+@pytest.mark.parametrize("noise", ["white", "correlated"])
+def test_nothing_waits_for_the_device_where_nobody_looks_for_nan(gpu, boundary, noise):
+    images = [gpu.asarray(gpu.to_numpy(a).astype(np.float32)) for a in whole_numbers(gpu, 4)]
+    first = imreg_xp.register_stack(*images, boundary=boundary, noise=noise, check_finite=False)
+    with forbidding_waits(gpu):
+        imreg_xp.register_stack(*images, boundary=boundary, noise=noise, check_finite=False)
+    np.testing.assert_array_equal(gpu.to_numpy(first.status), 0)
+
+
 @pytest.mark.parametrize("noise", ["white", "correlated"])
 def test_the_call_returns_before_the_device_has_begun(noise):
     """CuPy tells of some waits only: here the device is kept busy meanwhile. It takes some 1000 kernels at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import gpu_model
 import numpy as np
@@ -80,6 +81,23 @@ def test_the_kernels_that_pointings_take_are_kept():
 def test_the_host_waits_once_at_most(boundary, noise):
     """Whether a pixel is NaN decides between two ways: one look for the whole stack."""
     assert len(measured(boundary, noise, 2, 64)[0].syncs) == 1
+
+
+@pytest.mark.parametrize(("boundary", "noise"), PATHS)
+@pytest.mark.parametrize("count", [2, 32])
+def test_what_is_known_to_be_finite_waits_for_the_results_alone(boundary, noise, count):
+    reference, frames = (gpu_model.asarray(a) for a in stack(count, 64))
+    options = {"boundary": boundary, "noise": noise, "chunk": 16}
+    expected = imreg_xp.register_stack(reference, frames, **options)
+    with recording() as log:
+        found = imreg_xp.register_stack(reference, frames, check_finite=False, **options)
+    assert log.syncs == []
+    assert log.launches <= LAUNCHES.get((boundary, noise), math.inf) * math.ceil(count / 16)
+    with recording() as log:
+        here = to_host(*found)
+    assert len(log.syncs) == 1
+    for one, other in zip(here, to_host(*expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_more_chunks_do_not_wait_more():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 from skies import cut, random_sky, smoothed_noise
@@ -40,6 +42,7 @@ OPTIONS = {
     "nothing fitted": {"fit_scale": False, "fit_background": False, "noise": "white"},
     "limits": {"max_shift": (4.5, 3), "min_overlap": 0.5},
 }
+NOT_FINITE = {"nan": np.nan, "inf": np.inf, "-inf": -np.inf}
 
 
 def moved_to(backend, value):
@@ -210,6 +213,52 @@ def test_failing_items_fail_alike_on_every_library(backend, boundary):
         np.testing.assert_array_equal(np.isnan(value).any(axis=1), failed, err_msg=name)
 
 
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("noise", ["white", "correlated"])
+@pytest.mark.parametrize("shape", [(64, 60), (260, 256)])
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_what_is_taken_to_be_finite_and_is_not_is_flagged(backend, boundary, noise, shape):
+    """Nobody looks: the item is lost, the others are what they are."""
+    reference, moving = scene(shape, (1.3, 0.4), periodic=boundary == "wrap")
+    register = functools.partial(imreg_xp.register, boundary=boundary, noise=noise)
+    expected = register(*map(backend.asarray, (reference, np.stack([moving] * 5))))
+    stack = np.stack([moving] * 5)
+    for k, bad in enumerate(NOT_FINITE.values(), 1):
+        stack[k, 5, 7] = bad
+    found = register(backend.asarray(reference), backend.asarray(stack), check_finite=False)
+    status = backend.to_numpy(found.status)
+    np.testing.assert_array_equal(status == 0, [True, False, False, False, True])
+    for one, other in zip(found, expected, strict=True):
+        one, other = (backend.to_numpy(x) for x in (one, other))
+        np.testing.assert_array_equal(one[[0, 4]], other[[0, 4]])
+        assert np.all(np.isnan(one[1:4])) or one.dtype.kind == "i"
+    lost = reference.copy()
+    lost[3, 3] = np.nan
+    found = register(*map(backend.asarray, (lost, moving)), check_finite=False)
+    assert backend.to_numpy(found.status) != 0
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_holes_that_are_given_are_left_out_without_a_look(backend, boundary):
+    reference, moving = scene(periodic=boundary == "wrap")
+    spoilt, valid = moving.copy(), np.ones(moving.shape, dtype=bool)
+    spoilt[25:29, 25:29] = np.nan
+    valid[2, 2] = False
+    given = {"boundary": boundary, "moving_valid": backend.asarray(valid)}
+    images = list(map(backend.asarray, (reference, spoilt)))
+    found, expected = (imreg_xp.register(*images, check_finite=c, **given) for c in (False, True))
+    assert backend.to_numpy(found.status) == 0
+    np.testing.assert_array_equal(backend.to_numpy(found.shift), backend.to_numpy(expected.shift))
+
+
+@pytest.mark.parametrize("model", ["rigid", "similarity"])
+def test_with_rotation_holes_are_looked_for_at_any_rate(model):
+    reference, moving = scene()
+    moving = np.where(hole(SHAPE, 25, 29), moving, np.nan)
+    found, expected = (imreg_xp.register(reference, moving, model=model, check_finite=c) for c in (False, True))
+    np.testing.assert_array_equal(found.shift, expected.shift)
+
+
 def strict_only(backend):
     if backend.library != "strict":
         pytest.skip("the counter watches array-api-strict")
@@ -227,6 +276,8 @@ def test_no_option_waits_for_the_device(backend, boundary, name, no_sync):
     with no_sync(reads=waits, moves=waits):
         imreg_xp.register(images[0], images[1], boundary=boundary, **given)
         imreg_xp.register(images[0], images[2], boundary=boundary, **given)
+    with no_sync():
+        imreg_xp.register(images[0], images[1], boundary=boundary, check_finite=False, **given)
 
 
 @pytest.mark.parametrize("ndim", [1, 3])
@@ -236,6 +287,7 @@ def test_other_dimensions_do_not_wait_for_the_device(backend, boundary, ndim, no
     images = list(map(backend.asarray, scene((16, 15, 14), (0.4, -1.1, 0.8), periodic=True)))
     with no_sync(reads=1, moves=1):  # for NaN
         imreg_xp.register(*images, boundary=boundary, ndim=ndim)
+        imreg_xp.register(*images, boundary=boundary, ndim=ndim, check_finite=False)
         imreg_xp.apply_shift(images[0], (0.3,) * ndim, ndim=ndim)
         imreg_xp.fourier_shift(images[0], (0.3,) * ndim, ndim=ndim)
 

@@ -11,7 +11,7 @@ from .._bounds import at_least
 from .._kernels import compiles
 from .._providers import Unit, in_unit
 from .._static import Keep, keeping
-from .._sums import ends_of
+from .._sums import ends_of, seen_in
 
 __all__ = [
     "Norm",
@@ -160,18 +160,18 @@ def too_few(used: Array, least: int, norms: tuple[Norm, Norm]) -> Array:
 
 def _range(side: Side, *, xp: Namespace) -> tuple[Array, Array, Array, Array, Array]:
     """Return the image with its mean in invalid pixels; smallest, largest and mean valid value; how many are valid."""
-    x = side.image
+    x, ends = side.image, side.ends
     axes, acc = over_image(x), accumulator_dtype(x, xp=xp)
     if side.valid is None:
-        mean = xp.mean(x, axis=axes) if side.mean is None else side.mean
+        mean, ends = seen_in(x, side.ndim, xp=xp) if side.mean is None else (side.mean, ends)
         count = xp.full_like(xp.astype(mean, acc), math.prod(x.shape[1:]))
     else:
         count = xp.sum(xp.astype(side.valid, acc), axis=axes)
         total = xp.sum(xp.where(side.valid, x, xp.zeros_like(x)), axis=axes, dtype=acc)
         mean = xp.astype(total / at_least(count, 1.0, xp=xp), x.dtype)
         x = xp.where(side.valid, x, column(mean, x, xp=xp))
-    ends = ends_of(x, xp=xp) if side.ends is None else (side.ends[:, 0], side.ends[:, 1])
-    return x, *ends, mean, count
+    low, high = ends_of(x, xp=xp) if ends is None else (ends[:, 0], ends[:, 1])
+    return x, low, high, mean, count
 
 
 def _scaled(
