@@ -37,7 +37,7 @@ class Device:
 def rows(quick: bool) -> list[Row]:
     """Return all rows of this part: the model first, for its bytes are what bandwidth is reckoned from."""
     size, frames, repeats = (64, 4, 2) if quick else (256, 8, 5)
-    found = [budget(*path, size, frames) for path in PATHS]
+    found = [budget(*path, size, 2 * frames) for path in PATHS]
     here = devices()
     for path, row in zip(PATHS, list(found), strict=True) if here else ():
         host = on_host(*path, size, 4 * frames, max(1, repeats // 3))
