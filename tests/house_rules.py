@@ -92,6 +92,8 @@ HOST_CONSTANTS = {
     f"{PACKAGE}._engine.binning": "a static table of the first pixels of blocks",
     f"{PACKAGE}._engine.fill": "static tables of a beam",
     f"{PACKAGE}._engine.lag_grid": "static tables of lags, from shapes",
+    f"{PACKAGE}._engine.ml_weights": "static tables of the frequencies of rings",
+    f"{PACKAGE}._engine.spectrum": "a static table of the outermost rings",
     f"{PACKAGE}._engine.noise": "static tables of lags, from the shape of a grid",
     f"{PACKAGE}._engine.subpixel": "static tables of powers",
     f"{PACKAGE}._engine.logpolar": "static tables of log-polar axes, from the shapes of images",

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import imreg_xp._array as border
+from imreg_xp._engine.ml_weights import folded_power, ml_weights
 from imreg_xp._engine.rings import Rings
-from imreg_xp._engine.spectrum import folded_power, ml_weights
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])

@@ -14,13 +14,14 @@ from ..fft_tools.splines import coefficients, spline_at
 from ._linalg import inverse, symmetric
 from .extend import BORDER, make_field
 from .frozen import gain_and_background
+from .ml_weights import attenuation, ml_weights
 from .motion import Motion, centre_of, places
 from .motion_score import MotionScore, Scene, motion_score, motion_step, moved_by, products
 from .noise import direct, mixed, pairs_of, plausible, products_of, scatter_of, slope_products
 from .problem import Norm, Options, Side, column, over_image, precision, too_few
 from .result import SimilarityRegistration, Status, finish_similarity
 from .rings import Rings, spread
-from .spectrum import attenuation, ml_weights, step_length
+from .spectrum import step_length
 from .warp import inside, nearest
 from .weights import combined, rings_of
 

@@ -22,13 +22,13 @@ from .frozen import (
     lightened,
     model,
 )
+from .ml_weights import attenuation, ml_weights
 from .noise import pairs_in_box, pairs_of, plausible, products_of, score_covariance
 from .problem import Norm, Options, Side, normalised, over_image, too_few
 from .result import Registration, Status, finish
 from .rings import laid
 from .root import root
 from .score import Score, cleaned, score
-from .spectrum import attenuation, ml_weights
 from .weights import combined, rings_of
 
 __all__ = ["solve"]

@@ -88,7 +88,8 @@ def elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _each(function: Callable[[Any], Any], found: Any) -> Any:
     if isinstance(found, tuple):
-        return tuple([_each(function, part) for part in found])
+        parts = [_each(function, part) for part in found]
+        return type(found)(*parts) if hasattr(found, "_fields") else tuple(parts)
     return None if found is None else function(found)
 
 
