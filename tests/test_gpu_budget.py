@@ -74,7 +74,7 @@ def test_bytes_moved(boundary, noise):
 
 def test_the_kernels_that_pointings_take_are_kept():
     """Many are small: they are of rings, and of numbers per frame."""
-    assert measured("overlap", "correlated", 16, 256)[0].launches <= 1060
+    assert measured("overlap", "correlated", 16, 256)[0].launches <= 520
 
 
 @pytest.mark.parametrize(("boundary", "noise"), PATHS)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from .._array import Array, Namespace, accumulator_dtype, constant, is_traced_or_remote, to_host
 from .._bounds import at_least
-from .._kernels import compiles
+from .._kernels import compiles, per_item
 from .._providers import Unit, in_unit
 from .._static import Keep, keeping
 from .._sums import ends_of, seen_in
@@ -135,21 +135,26 @@ def normalised(
     keep = keeping(None) if keep is None else keep
     r, low_r, high_r, mean_r, count_r = keep("range", lambda: _range(reference, xp=xp))
     m, low_m, high_m, mean_m, count_m = _range(moving, xp=xp)
-    flats = [
-        ~(high - low > 8 * xp.finfo(low.dtype).eps * xp.maximum(abs(high), abs(low)))
-        for low, high in ((low_r, high_r), (low_m, high_m))
-    ]
     if not options.fit_background:
         mean_m = 0 * mean_r if options.fit_scale else mean_r
         mean_r = mean_m
-    tops = [xp.maximum(high_r - mean_r, mean_r - low_r), xp.maximum(high_m - mean_m, mean_m - low_m)]
-    tops = [xp.where(top > 0, top, xp.ones_like(top)) for top in tops]
-    if not options.fit_scale:
-        tops = [xp.maximum(*tops)] * 2
-    return (
-        keep("scaled", lambda: _scaled(reference._replace(image=r), mean_r, tops[0], flats[0], count_r, xp=xp)),
-        _scaled(moving._replace(image=m), mean_m, tops[1], flats[1], count_m, later=later, xp=xp),
+    (flat_r, top_r), (flat_m, top_m) = (
+        _flat_and_top(low, high, mean, xp=xp) for low, high, mean in ((low_r, high_r, mean_r), (low_m, high_m, mean_m))
     )
+    if not options.fit_scale:
+        top_r = top_m = xp.maximum(top_r, top_m)
+    return (
+        keep("scaled", lambda: _scaled(reference._replace(image=r), mean_r, top_r, flat_r, count_r, xp=xp)),
+        _scaled(moving._replace(image=m), mean_m, top_m, flat_m, count_m, later=later, xp=xp),
+    )
+
+
+@per_item
+def _flat_and_top(low: Array, high: Array, mean: Array, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return which images have rounding errors alone, and the largest absolute values less the mean, 1 if that is 0."""
+    flat = ~(high - low > 8 * xp.finfo(low.dtype).eps * xp.maximum(abs(high), abs(low)))
+    top = xp.maximum(high - mean, mean - low)
+    return flat, xp.where(top > 0, top, xp.ones_like(top))
 
 
 def too_few(used: Array, least: int, norms: tuple[Norm, Norm]) -> Array:

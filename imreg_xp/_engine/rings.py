@@ -157,9 +157,14 @@ def radial_means(
     sums = run_sums(flat, of, _sorted, tuple(shape), stride, dtype=dtype, xp=xp)
     if sums is None:
         sums = _sums_of_blocks(flat, of, tuple(shape), stride, dtype, xp=xp)
+    means: tuple[Array, ...] = _averages(count[None, :], *(xp.flip(a, axis=1) for a in sums), xp=xp)
+    return list(means), count * stride
+
+
+@elementwise
+def _averages(count: Array, *sums: Array, xp: Namespace) -> tuple[Array, ...]:
     # an empty run is none to the host
-    means = [xp.where(count > 0, xp.flip(a, axis=1) / at_least(count, 1.0, xp=xp), 0.0) for a in sums]
-    return means, count * stride
+    return tuple([xp.where(count > 0, a / at_least(count, 1.0, xp=xp), 0.0) for a in sums])
 
 
 def _sums_of_blocks(

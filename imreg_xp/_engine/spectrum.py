@@ -57,9 +57,8 @@ def _power(spectrum: Array, *, xp: Namespace) -> tuple[Array]:
 
 def _shares_of_floor(rings: int, shape: tuple[int, ...]) -> np.ndarray:
     """(1, rings): what each ring has of the mean that `white_floor` is."""
-    share = np.zeros((1, rings))
-    share[:, _outermost(rings, shape)] = 1.0
-    return share / np.sum(share)
+    inside = np.isin(np.arange(rings), np.arange(rings)[_outermost(rings, shape)])[None]
+    return inside / np.sum(inside)
 
 
 @elementwise

@@ -88,12 +88,18 @@ def rings_of(
     pieces = [piece for a in (value, moving.moving, *weights, *window) for piece in _in_pieces(a, count)]
     maps = _windowed(*numbers, *pieces, count=count, weights=len(weights), xp=xp)
     spectra = [sampled_spectrum(a, grid, xp=xp) for a in maps]
-    (r, c, p), modes = radial_means(spectra, grid, _powers, xp=xp)
-    s = level.scale[:, None]
+    powers, modes = radial_means(spectra, grid, _powers, xp=xp)
     # a mode of a padded grid is less than an independent number
     pixels = math.prod(value.shape[1:]) if pixels is None else pixels
-    independent = modes * min(1.0, pixels / math.prod(grid))
-    return Rings(r, at_least(s * s * r + 2 * s * c + p, 0.0, xp=xp), s * r + c, xp.zeros_like(r) + independent)
+    share = min(1.0, pixels / math.prod(grid))
+    found: Rings = _rings(*powers, modes[None, :], level.scale[:, None], share=share, xp=xp)
+    return found
+
+
+@elementwise
+def _rings(r: Array, c: Array, p: Array, modes: Array, s: Array, *, share: float, xp: Namespace) -> Rings:
+    """Return the powers of model and data from those of the model and of what it leaves, and their cross-power."""
+    return Rings(r, at_least(s * s * r + 2 * s * c + p, 0.0, xp=xp), s * r + c, xp.zeros_like(r) + share * modes)
 
 
 def _in_pieces(x: Array, count: int) -> list[Array]:

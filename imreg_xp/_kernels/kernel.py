@@ -130,7 +130,8 @@ class Highest(Total):
 class RowSums:
     """What an elementwise function returns for products of the rows of terms (batch, rows, n) with `Columns` (n, k).
 
-    A kernel makes them (batch, rows, k) in double precision; elsewhere they stay what they are.
+    A kernel makes them (rows, batch, k) in double precision, laid out for one product with what sums over the rows;
+    elsewhere they stay what they are.
     """
 
     def __init__(self, terms: Any, columns: Any) -> None:
@@ -200,7 +201,7 @@ class Kernel:
         results = [
             xp.empty((sizes[0], grid[1]), dtype=xp.float64, device=device)
             if isinstance(made, str)
-            else xp.empty((*sizes[: 2 if self._of_rows else lead], *made[0]), dtype=made[1], device=device)
+            else xp.empty((*(sizes[1::-1] if self._of_rows else sizes), *made[0]), dtype=made[1], device=device)
             for made in self._shapes
         ]
         if math.prod(sizes):
@@ -209,7 +210,7 @@ class Kernel:
                 self._compiled(grid, (THREADS,), (*map(np.int64, sizes), *listed, *results))
         of_parts = {"add": xp.sum, "minimum": xp.min, "maximum": xp.max}
         found = [
-            of_parts[made](x, axis=1) if isinstance(made, str) else x
+            x if not isinstance(made, str) else x[:, 0] if grid[1] == 1 else of_parts[made](x, axis=1)
             for x, made in zip(results, self._shapes, strict=True)
         ]
         return filled(self._skeleton, found)

@@ -49,7 +49,7 @@ __syncthreads();
 if (threadIdx.x < {k}) {{
 double all = 0;
 for (int j = threadIdx.x; j < {k} * ({threads} / {k}); j += {k}) all += h{n}_0[j];
-o{n}[((i0 * n1 + i1) * {k} + threadIdx.x) * {parts} + {part}] = all;
+o{n}[((i1 * n0 + i0) * {k} + threadIdx.x) * {parts} + {part}] = all;
 }}
 __syncthreads();"""
 

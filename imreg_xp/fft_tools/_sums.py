@@ -55,9 +55,14 @@ def contract_each(
     rows, found = list(_rows(lasts, args, function=function, xp=xp, **options)), []
     for each in reversed(columns):
         t = rows.pop()
-        modes = (t.terms if isinstance(t, RowSums) else t).shape[1:-1]
-        t = _along_last(t.terms, each[-1], dtype, xp=xp) if isinstance(t, RowSums) else xp.astype(t, dtype, copy=False)
-        found.append(_along_others(t, each[:-1], modes, xp=xp))
+        if isinstance(t, RowSums):
+            modes = t.terms.shape[1:-1]
+            found.append(_along_others(_along_last(t.terms, each[-1], dtype, xp=xp), each[:-1], modes, xp=xp))
+            continue
+        n, batch, k = t.shape
+        (first,) = each[:-1]
+        sums = xp.matmul(xp.matrix_transpose(first[0, ...]), xp.reshape(t, (n, batch * k)))
+        found.append(xp.permute_dims(xp.reshape(sums, (-1, batch, k)), (1, 0, 2)))
     return found[::-1]
 
 

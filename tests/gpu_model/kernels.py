@@ -100,7 +100,7 @@ class _RowSums:
             raise TypeError(msg)
         of_both = [x[..., 0] if x.shape[-1] == 1 else x[..., 0] + 1j * x[..., 1] for x in (terms, matrix)]
         made = known[f"o{row}"].whole
-        made[...] = np.matmul(*of_both)
+        made[...] = np.swapaxes(np.matmul(*of_both), 0, 1)
 
 
 class RawKernel:
