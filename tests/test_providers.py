@@ -7,7 +7,9 @@ import pytest
 
 from imreg_xp._array import accumulator_dtype, array_namespace
 from imreg_xp._engine._linalg import trace
+from imreg_xp._engine.binning import block_mean
 from imreg_xp._providers import (
+    Unit,
     as_reals,
     inverse_transform,
     maps_in_single,
@@ -17,7 +19,7 @@ from imreg_xp._providers import (
     with_items,
     zero_padded,
 )
-from imreg_xp._sums import image_means, inner, largest, matmul, range_sums
+from imreg_xp._sums import ends_of, image_means, inner, largest, matmul, range_sums, seen_in
 
 
 @pytest.mark.parametrize("conjugate", [False, True])
@@ -235,3 +237,48 @@ def test_zeros_at_the_end(backend, rng, grid, kind):
         ends = [(0, max(n - k, 0)) for k, n in zip(plain.shape[1:], grid, strict=True)]
         np.testing.assert_allclose(backend.to_numpy(found), np.pad(plain, [(0, 0), *ends]), rtol=1e-6)
         assert found.dtype == here.dtype
+
+
+@pytest.mark.parametrize(("shape", "ndim"), [((3, 7), 1), ((2, 3, 30, 41), 2), ((4, 256, 260), 2), ((2, 5, 6, 7), 3)])
+def test_what_one_look_tells(backend, rng, shape, ndim):
+    images = rng.normal(size=shape) + 3
+    axes = tuple(range(len(shape) - ndim, len(shape)))
+    x = backend.asarray(images)
+    xp = array_namespace(x=x)
+    mean, ends = seen_in(x, ndim, xp=xp)
+    np.testing.assert_allclose(backend.to_numpy(mean), images.mean(axis=axes), rtol=1e-5)
+    assert mean.dtype == x.dtype
+    if ends is not None:
+        assert ends.dtype == x.dtype
+        np.testing.assert_allclose(
+            backend.to_numpy(ends), np.stack([images.min(axis=axes), images.max(axis=axes)], axis=-1), rtol=1e-6
+        )
+    flat = xp.reshape(x, (-1, *shape[len(shape) - ndim :]))
+    for got, reduce in zip(ends_of(flat, xp=xp), (np.min, np.max), strict=True):
+        np.testing.assert_allclose(backend.to_numpy(got), np.ravel(reduce(images, axis=axes)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "factors"), [((31,), (3,)), ((30, 41), (4, 2)), ((9, 8, 7), (2, 3, 1))])
+@pytest.mark.parametrize("level", [0.0, 1e6])
+def test_means_of_blocks_in_a_unit(backend, rng, shape, factors, level):
+    """A level of a million must not take the digits of what is on it."""
+    images = np.rint(16 * rng.normal(size=(3, *shape))) / 16 + level
+    lay = (3, *(1,) * len(shape))
+    less, factor = np.array([1.0, 0.5, -2.0]).reshape(lay) + level, np.array([0.5, 2.0, 1.0]).reshape(lay)
+    x, *unit = (backend.asarray(a) for a in (images, less, factor))
+    found = backend.to_numpy(block_mean(x, factors, Unit(*unit), xp=array_namespace(x=x)))
+    cut = tuple(slice(0, n // f * f) for n, f in zip(shape, factors, strict=True))
+    blocks = ((images - less) * factor)[(slice(None), *cut)]
+    split = [k for n, f in zip(shape, factors, strict=True) for k in (n // f, f)]
+    want = blocks.reshape(3, *split).mean(axis=tuple(range(2, 2 + 2 * len(shape), 2)))
+    np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("grid", [(9, 12), (7, 8)])
+def test_zeros_around_images_in_a_unit(backend, rng, grid):
+    images = rng.normal(size=(2, 7, 8))
+    less, factor = np.array([[[1.0]], [[2.0]]]), np.array([[[3.0]], [[0.5]]])
+    x, *unit = (backend.asarray(a) for a in (images, less, factor))
+    found = backend.to_numpy(zero_padded(x, grid, unit=Unit(*unit), xp=array_namespace(x=x)))
+    want = np.pad((images - less) * factor, [(0, 0), (0, grid[0] - 7), (0, grid[1] - 8)])
+    np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-6)
