@@ -49,10 +49,8 @@ def solve(
     if kept is not None:
         kept = kept.setdefault(("general", reference.valid is None), {}) if options.fit_scale else None
     keep = keeping(kept)
-    n_r, n_m = reference.image.shape[1:], moving.image.shape[1:]
-    factors = [min(4, max(1, min(a, b) // 128)) for a, b in zip(n_r, n_m, strict=True)]
-    # one dimension costs little, and its lines would drown
-    factors = factors if len(n_m) > 1 else [1]
+    n_m = moving.image.shape[1:]
+    factors = _factors(reference.image.shape[1:], n_m)
     (reference, norm_r), (moving, norm_m) = normalised(
         reference, moving, options, keep=keep, later=max(factors) > 1, xp=xp
     )
@@ -87,6 +85,12 @@ def solve(
         Status.NOT_CONVERGED: ~coarse.found | ~last.usable | xp.any(abs(offset - start) > 2 * max(factors), axis=-1),
     }
     return _result(frozen, last, offset, flags, (norm_r, norm_m), math.prod(n_m), options, xp=xp)
+
+
+def _factors(first: Sequence[int], second: Sequence[int]) -> list[int]:
+    """Return how many pixels go into one for the search, per axis."""
+    # one dimension costs little, and its lines would drown
+    return [min(4, max(1, min(a, b) // 128)) if len(first) > 1 else 1 for a, b in zip(first, second, strict=True)]
 
 
 class _There(NamedTuple):
