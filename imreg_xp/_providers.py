@@ -30,6 +30,7 @@ __all__ = [
     "normalised",
     "phases",
     "power",
+    "powers",
     "product",
     "product_of",
     "squares",
@@ -165,6 +166,11 @@ def power(a: Array, b: Array | None = None, *, xp: Namespace) -> Array:
         size = abs(a)
         return size * size
     return xp.real(xp.conj(a) * b)
+
+
+def powers(*spectra: Array, xp: Namespace) -> tuple[Array, ...]:
+    """Return the `power` of each of several spectra."""
+    return tuple([power(a, xp=xp) for a in spectra])
 
 
 def phases(angle: Array, cdtype: Any, *, xp: Namespace) -> Array:

@@ -50,7 +50,7 @@ def image_means(x: Array, ndim: int, *, xp: Namespace) -> Array:
 
 def seen_in(x: Array, ndim: int, *, xp: Namespace) -> tuple[Array, Array | None]:
     """Return the `image_means`; and where one pass tells them too the smallest and largest values (batch..., 2)."""
-    if not compiles(xp=xp) or not xp.isdtype(x.dtype, "real floating"):
+    if not compiles(xp=xp) or not xp.isdtype(x.dtype, (xp.float32, xp.float64)):
         return image_means(x, ndim, xp=xp), None
     lead, shape = x.shape[: x.ndim - ndim], x.shape[x.ndim - ndim :]
     sums = _reduced(xp.reshape(x, (-1, *shape)), xp=xp)

@@ -45,6 +45,8 @@ def on_image(
     def registered(part: tuple[Block, dict[str, Any]]) -> Registration:
         block, here = part
         image = reference(block) if callable(reference) else reference
+        # what others have in common has holes where none of them has a pixel
+        here = {**here, "check_finite": True} if callable(reference) else here
         xp = array_namespace(reference=image, moving=block.images, optional=arrays_in(here))
         sides, chosen, lead = checked(image, block.images, here, ndim=ndim, seen=seen(block) if seen else None, xp=xp)
         return unflatten(solve(*sides, chosen, kept=kept, xp=xp), lead, xp=xp)
@@ -84,8 +86,9 @@ class _Look:
             np.ones(x.shape[0], dtype=bool) if mean is None else np.isfinite(next(told))
             for x, (mean, _) in zip(images, seen, strict=True)
         ]
-        # images of two dtypes will be of another one when they are registered, and so will their means
-        kept = all(x.dtype == images[0].dtype for x in images)
+        # images of two dtypes, or of half precision, will be of another one when they are registered, and their means
+        precise = xp.isdtype(images[0].dtype, (xp.float32, xp.float64))
+        kept = precise and all(x.dtype == images[0].dtype for x in images)
         self._seen = [(good, *(pair if kept else (None, None))) for good, pair in zip(finite, seen, strict=True)]
 
     def __call__(self, block: Block) -> Seen | None:

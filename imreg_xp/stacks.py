@@ -76,7 +76,8 @@ def register_stack(
     moving_err, moving_valid
         As in `register`; for all frames, or with the shape of `frames`.
     boundary, fit_scale, fit_background, noise, max_shift, min_overlap, check_finite
-        As in `register`. `max_shift` is that of one registration: between the frames of a pair, or to the mean.
+        As in `register`. `max_shift` is that of one registration: between the frames of a pair, or to the mean. Without
+        `check_finite` the mean of frames is still looked at: it has holes where none of them has a pixel.
     window : int
         How many frames back "all-pairs" looks.
     chunk : int, optional

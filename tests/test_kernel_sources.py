@@ -10,7 +10,10 @@ from gpu_model.compiled import COMPILER, CompiledKernel
 from skies import cut, random_sky
 
 import imreg_xp
-from imreg_xp._kernels import Total, elementwise, functions, per_item
+from imreg_xp._engine.binning import block_mean
+from imreg_xp._kernels import Highest, Lowest, Total, elementwise, functions, per_item
+from imreg_xp._providers import Unit, zero_padded
+from imreg_xp.fft_tools._sums import contract_each
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no g++ on this machine")
 
@@ -82,6 +85,75 @@ def test_products_are_rounded_before_they_are_compared(compiled, rng):
     assert compiled() == 1
     np.testing.assert_array_equal(found[0].get(), 0)
     np.testing.assert_array_equal(found[1].get(), 0)
+
+
+def three_products(a, b, number, *, xp):
+    """Return a complex, a real and another complex spectrum."""
+    return a * xp.conj(b), xp.real(a) * number, b + 0 * a
+
+
+@pytest.mark.parametrize("modes", [40, 128, 129, 300, 1025])
+@pytest.mark.parametrize("widths", [(3, 25, 13), (128, 1, 16), (127, 65, 64)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sums_of_rows_of_any_length(compiled, modes, widths, dtype, rng):
+    """Rows that are longer than a block of threads go through it in parts, the last one short."""
+    kind = "complex64" if dtype == "float32" else "complex128"
+    a, b = ((rng.normal(size=(n, 2, modes, 2)) @ [1, 1j]).astype(kind) for n in (2, 1))
+    number = rng.normal(size=(2, 1, 1)).astype(dtype)
+    columns = [
+        [rng.normal(size=(1, 2, 2, 2)) @ [1, 1j], (rng.normal(size=(1, modes, k, 2)) @ [1, 1j]).astype(kind)]
+        for k in widths
+    ]
+    given = [[gpu_model.asarray(c) for c in each] for each in columns]
+    images = map(gpu_model.asarray, (a, b, number))
+    xp = gpu_model.xp
+    found = contract_each(three_products, *images, columns=given, dtype=xp.complex128, xp=xp)
+    assert compiled() == 1
+    digits = 1e-5 if dtype == "float32" else 1e-13
+    for got, spectrum, (first, last) in zip(found, three_products(a, b, number, xp=on_numpy), columns, strict=True):
+        want = np.einsum("bxy,xX,yY->bXY", spectrum, first[0], last[0])
+        np.testing.assert_allclose(got.get(), want, rtol=0, atol=digits * np.max(abs(want)))
+
+
+def test_a_matrix_for_several_rows_is_one_argument(compiled, rng):
+    a = gpu_model.asarray(rng.normal(size=(2, 3, 130, 2)) @ [1, 1j])
+    number = gpu_model.asarray(np.ones((2, 1, 1)))
+    column = [gpu_model.asarray(rng.normal(size=(1, n, 5, 2)) @ [1, 1j]) for n in (3, 130)]
+    xp = gpu_model.xp
+    with gpu_model.recording() as log:
+        contract_each(three_products, a, a, number, columns=[column] * 3, dtype=xp.complex128, xp=xp)
+    assert compiled() == 1
+    assert sum(shape == (130, 5) for call in log.calls for shape in call.shapes if call.name == "_rows") == 1
+
+
+def test_images_in_a_unit_are_binned_and_padded(compiled, rng):
+    images = rng.normal(size=(2, 21, 30))
+    unit = Unit(*(gpu_model.asarray(rng.normal(size=(2, 1, 1))) for _ in range(2)))
+    given, want = gpu_model.asarray(images), (images - unit.less.get()) * unit.factor.get()
+    binned = block_mean(given, (4, 2), unit, xp=gpu_model.xp).get()
+    np.testing.assert_allclose(binned, want[:, :20].reshape(2, 5, 4, 15, 2).mean(axis=(2, 4)), rtol=1e-12)
+    padded = zero_padded(given, (24, 32), unit=unit, xp=gpu_model.xp).get()
+    np.testing.assert_allclose(padded, np.pad(want, [(0, 0), (0, 3), (0, 2)]), rtol=1e-12)
+    assert compiled() == 2
+
+
+@elementwise
+def ends(x, *, xp):
+    """Return the smallest and the largest value."""
+    return Lowest(x), Highest(x)
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (3, 129), (2, 140, 50)])
+@pytest.mark.parametrize("special", [None, np.nan, np.inf, -np.inf])
+def test_ends_of_blocks(compiled, shape, special, rng):
+    x = rng.normal(size=shape).astype(np.float32)
+    if special is not None:
+        x[-1].flat[-1] = special
+    found = ends(gpu_model.asarray(x), xp=gpu_model.xp)
+    assert compiled() == 1
+    axes = tuple(range(1, x.ndim))
+    for got, reduce in zip(found, (np.min, np.max), strict=True):
+        np.testing.assert_array_equal(got.get(), reduce(x, axis=axes))
 
 
 @elementwise

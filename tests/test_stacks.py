@@ -33,6 +33,18 @@ def stack(*, periodic=True, noise=0.02, seed=3, gain=True):
 
 
 @pytest.mark.parametrize("boundary", ["overlap", "wrap"])
+def test_frames_of_half_precision(backend, boundary):
+    """They are registered in single precision; nobody may take their means, or ends, for those of these."""
+    if backend.library == "strict":
+        pytest.skip("the array API has no half precision")
+    reference, frames = stack(periodic=boundary == "wrap")
+    here = [backend.asarray(a.astype(np.float16)) for a in (reference, frames)]
+    found = imreg_xp.register_stack(*here, boundary=boundary)
+    np.testing.assert_array_equal(backend.to_numpy(found.status), 0)
+    assert np.max(abs(backend.to_numpy(found.shift) + SHIFTS)) < 0.05
+
+
+@pytest.mark.parametrize("boundary", ["overlap", "wrap"])
 @pytest.mark.parametrize("chunk", [None, 1, 3])
 def test_a_stack_gives_the_numbers_of_its_frames(backend, boundary, chunk):
     reference, frames = stack(periodic=boundary == "wrap")

@@ -72,7 +72,7 @@ def test_sums_of_the_last_evaluation(backend, shape, fit_scale, rng):
     one, two = slopes
     want = [np.ones_like(value), moving, value, value**2, *([value * moving] if fit_scale else [])]
     want += [one * x for x in (value, 1, one, two)] + [two * x for x in (value, 1, two)]
-    found = _all_sums(w, v, m, tuple(q), fit_scale=fit_scale, xp=xp)
+    found = _all_sums(w, v, m, tuple(q), (w, v) if fit_scale else None, fit_scale=fit_scale, xp=xp)
     assert len(found) == len(want)
     for got, terms in zip(found, want, strict=True):
         close(backend, got, np.sum(weight * terms, axis=tuple(range(1, 1 + len(shape)))))
@@ -87,9 +87,9 @@ def test_maps_of_the_last_evaluation(backend, shape, keep, fitted, rng):
     shares = rng.normal(size=(2 * len(fitted), *level.shape[1:]))
     (w, v, m, *q), xp = on(backend, weight, value, moving, *slopes)
     numbers, parts = (tuple(backend.asarray(x) for x in some) for some in (level, shares))
-    left, square, along, clean, residual = _last_maps(
-        w, v, m, tuple(q), numbers, parts, chosen=fitted, keep=keep, xp=xp
-    )
+    parts = parts[: len(fitted)], parts[len(fitted) :]
+    given = w, v, m, tuple(q), (w, v) if keep else None, numbers, parts
+    square, along, (left, *clean), residual = _last_maps(*given, chosen=fitted, keep=keep, xp=xp)
     axes = tuple(range(1, 1 + len(shape)))
     rho = moving - level[0] * value - level[1]
     close(backend, left, weight * rho)
@@ -108,7 +108,7 @@ def test_the_normal_matrix_is_that_of_the_slopes_less_gain_and_background(backen
     value, *slopes = rng.normal(size=(3, 2, 40))
     moving, weight = rng.normal(size=(2, 40)), rng.uniform(0.5, 1, size=(2, 40))
     (w, v, m, *q), xp = on(backend, weight, value, moving, *slopes)
-    sums = _all_sums(w, v, m, tuple(q), fit_scale=fitted[0], xp=xp)
+    sums = _all_sums(w, v, m, tuple(q), None, fit_scale=fitted[0], xp=xp)
     chosen = (0,) * fitted[0] + (1,) * fitted[1]
     one = backend.asarray(np.ones(2))
     level, shares, normal = _level_and_matrices(sums, one, fitted=fitted, chosen=chosen, ndim=2, xp=xp)

@@ -99,8 +99,7 @@ def gain_and_background(value: Array, frozen: Weighed, options: Options, *, xp: 
     return found
 
 
-@elementwise
-def _sums_with_model(
+def sums_with_model(
     weight: Weights,
     value: Array,
     moving: Array,
@@ -108,15 +107,14 @@ def _sums_with_model(
     fit_scale: bool,
     xp: Namespace,  # noqa: ARG001
 ) -> tuple[Total, ...]:
-    return sums_with_model(weight, value, moving, fit_scale=fit_scale)
-
-
-def sums_with_model(weight: Weights, value: Array, moving: Array, *, fit_scale: bool) -> tuple[Total, ...]:
     """Return the sums of w, w m, w r, w r^2 and, to fit a scale, w r m."""
     weight = product_of(weight)
     weighted = weight * value
     sums = Total(weight), Total(weight, moving), Total(weighted), Total(weighted, value)
     return (*sums, Total(weighted, moving)) if fit_scale else sums
+
+
+_sums_with_model = elementwise(sums_with_model)
 
 
 @per_item

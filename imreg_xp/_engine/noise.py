@@ -20,13 +20,13 @@ import numpy as np
 
 from .._array import Array, Namespace, accumulator_dtype, complex_dtype, device_of
 from .._bounds import at_least
+from .._providers import power, powers
 from .._static import table
 from ..fft_tools._dft import along
 from ..fft_tools._modes import frequency
 from ..fft_tools._sums import contract_each
 from ._linalg import inverse
 from .problem import column, over_image
-from .spectrum import power
 
 __all__ = [
     "REACH",
@@ -100,12 +100,8 @@ def _half_taper(grid: tuple[int, ...]) -> np.ndarray:
 
 def pairs_of(valid: Array, grid: Sequence[int], *, xp: Namespace) -> Array:
     """Return the number of pairs of valid pixels at each lag, from the spectrum of their mask."""
-    (found,) = _patches(_power, valid, even=(True,), grid=grid, like=valid, xp=xp)
+    (found,) = _patches(powers, valid, even=(True,), grid=grid, like=valid, xp=xp)
     return xp.round(found)
-
-
-def _power(a: Array, *, xp: Namespace) -> tuple[Array]:
-    return (power(a, xp=xp),)
 
 
 def pairs_in_box(sides: Sequence[Array], *, xp: Namespace) -> Array:

@@ -16,7 +16,7 @@ from typing import Any
 
 from .._array import Array, Namespace
 from .._kernels import per_item
-from .._providers import cross_powers, inverse_transform, maps_in_single, with_items
+from .._providers import cross_powers, inverse_transform, maps_in_single, powers, with_items
 from .._static import keeping, numbers
 from ..fft_tools._dft import fourier_translate
 from .peaks import covered, peak_within
@@ -24,7 +24,7 @@ from .periodic_errors import Fit, Pair, evidence, fit_at
 from .problem import Options, Side
 from .result import Registration, Status, finish
 from .rings import Rings, radial_mean, spread
-from .spectrum import power, weights_from_all_powers, white_floor
+from .spectrum import weights_from_all_powers, white_floor
 from .subpixel import Peak, polished, refined
 from .transformed import Transformed, transformed
 
@@ -167,8 +167,8 @@ def _weighted_search(pair: Pair, options: Options, *, xp: Namespace) -> tuple[Ar
     offset found.
     """
     n, shape, err_r, err_m = math.prod(pair.shape), pair.shape, pair.reference.err, pair.moving.err
-    r, modes = radial_mean(power(pair.reference.spectrum, xp=xp), shape, xp=xp)
-    m = radial_mean(power(pair.moving.spectrum, xp=xp), shape, xp=xp)[0]
+    r, modes = radial_mean(pair.reference.spectrum, shape, powers, xp=xp)
+    m = radial_mean(pair.moving.spectrum, shape, powers, xp=xp)[0]
 
     def without_mean(a: Array) -> Array:
         # ring 0 is the mean, which tells nothing of the offset; two pixels have no other

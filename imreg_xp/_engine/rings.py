@@ -63,10 +63,6 @@ def _rings(shape: tuple[int, ...], stride: int) -> tuple[np.ndarray, ...]:
     return ring, weight, count
 
 
-def _ring(shape: tuple[int, ...]) -> np.ndarray:
-    return _rings(shape, 1)[0].ravel()
-
-
 def _count(shape: tuple[int, ...], stride: int) -> np.ndarray:
     return _rings(shape, stride)[2]
 
@@ -240,6 +236,6 @@ _times = elementwise(times)
 
 def spread(rings: Array, shape: Sequence[int], dtype: object, *, xp: Namespace) -> Array:
     """Lay values per ring (batch, rings) over the modes (batch, modes...)."""
-    ring = table(_ring, tuple(shape), dtype=xp.int64, like=rings, large=True, xp=xp)
-    flat = xp.take(xp.astype(rings, dtype), ring, axis=1)
+    ring = table(_ring_map, tuple(shape), dtype=xp.int64, like=rings, large=True, xp=xp)
+    flat = xp.take(xp.astype(rings, dtype), xp.reshape(ring, (-1,)), axis=1)
     return xp.reshape(flat, (rings.shape[0], *shape[:-1], shape[-1] // 2 + 1))

@@ -35,7 +35,19 @@ from .problem import Options, column
 from .rings import Gains, times
 from .root import newton_step, series_at_0
 
-__all__ = ["Score", "chosen", "cleaned", "score", "shares_of"]
+__all__ = ["Maps", "Score", "chosen", "cleaned", "score", "shares_of"]
+
+
+class Maps(NamedTuple):
+    """What errors are made from where weights are not all 0 or 1, in single precision."""
+
+    value: Array
+    """r(x - d)."""
+    residual: Array
+    slopes: tuple[Array, ...]
+    """q_i."""
+    shares: list[Array]
+    """What gain and background explain of them, (batch, K)."""
 
 
 class Score(NamedTuple):
@@ -51,69 +63,77 @@ class Score(NamedTuple):
     background: Array
     square: Array
     """Sum of w rho^2 after the step."""
-    value: Array
-    """The map of r(x - d), in single precision."""
-    residual: Array | None
-    """None where the weights are 0 or 1."""
+    normal: Array
+    """sum_x w q_i q_j with what gain and background explain of the slopes taken off, (batch, ndim, ndim)."""
     residual_spectrum: Array
     """Spectrum of w rho."""
-    slopes: list[Array]
-    """The maps q_i."""
-    shares: list[Array]
-    """What gain and background explain of them, (batch, K)."""
-    normal: Array
-    """sum_x w q_i q_j with that taken off, (batch, ndim, ndim)."""
     slope_spectra: list[Array]
     """Spectra of w q_i with that taken off."""
+    maps: Maps | None
+    """None where all weights are 0 or 1."""
 
 
 def score(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> Score:
     """Evaluate U and its exact derivative at `offset`."""
     grid, acc, ndim = frozen.field.grid, offset.dtype, offset.shape[-1]
-    moved, value = model(frozen.field, offset, grid, xp=xp)
+    moved, level, normal, square, u, clean, maps = _in_pixels(frozen, offset, options, xp=xp)
+    left, *spectra = [rfft(clean.pop(0), ndim, xp=xp) for _ in range(1 + ndim)]
+    d = _derivative(level.scale, normal, (left, *spectra), (moved, frozen.gains), offset, grid, xp=xp)
+    u, square = xp.stack([xp.astype(a, acc, copy=False) for a in u], axis=-1), xp.astype(square, acc, copy=False)
+    step, usable, square = _last_step(d, level.scale, normal, u, square, xp=xp)
+    return Score(step, usable, level.count, d, level.scale, level.background, square, normal, left, list(spectra), maps)
+
+
+class _InPixels(NamedTuple):
+    """What is made of maps."""
+
+    moved: Factors
+    """Spectrum of the model."""
+    level: Level
+    normal: Array
+    square: Array
+    u: tuple[Array, ...]
+    clean: list[Array]
+    """w rho and the w q_i with what gain and background explain of them taken off."""
+    maps: Maps | None
+
+
+def _in_pixels(frozen: Frozen, offset: Array, options: Options, *, xp: Namespace) -> _InPixels:
+    moved, value = model(frozen.field, offset, frozen.field.grid, xp=xp)
     moved = single(moved, xp=xp)
-    slopes = tuple(slopes_of(moved, frozen.gains, grid, xp=xp))
-    maps, chosen_ones = (frozen.weight, value, frozen.moving, slopes), chosen(options)
+    slopes = tuple(slopes_of(moved, frozen.gains, frozen.field.grid, xp=xp))
+    rough = None if value.dtype == xp.float32 else (single(frozen.weight, xp=xp), single(value, xp=xp))
+    maps, fitted = (frozen.weight, value, frozen.moving, slopes, rough), (options.fit_scale, options.fit_background)
     sums = _all_sums(*maps, fit_scale=options.fit_scale, xp=xp)
-    fitted = options.fit_scale, options.fit_background
+    which = chosen(options)
     level, shares, normal = _level_and_matrices(
-        sums, frozen.attenuation, fitted=fitted, chosen=chosen_ones, ndim=ndim, xp=xp
+        sums, frozen.attenuation, fitted=fitted, chosen=which, ndim=len(slopes), xp=xp
     )
-    numbers = tuple([column(a, value, xp=xp) for a in level[:2]])
-    parts = tuple([column(a, slopes[0], xp=xp) for a in _each_of(shares)])
-    left, square, u, clean, residual = _last_maps(
-        *maps, numbers, parts, chosen=chosen_ones, keep=not frozen.binary, xp=xp
-    )
-    spectra = [rfft(a, ndim, xp=xp) for a in clean]
-    clean, rest = None, rfft(left, ndim, xp=xp)
-    d = _derivative(level.scale, normal, (rest, *spectra), (moved, frozen.gains), offset, grid, xp=xp)
-    u = xp.stack([xp.astype(a, acc, copy=False) for a in u], axis=-1)
-    step, usable, square = _last_step(d, level.scale, normal, u, xp.astype(square, acc, copy=False), xp=xp)
-    return Score(
-        step,
-        usable,
-        level.count,
-        d,
-        level.scale,
-        level.background,
-        square,
-        single(value, xp=xp),
-        residual,
-        rest,
-        list(slopes),
-        shares,
-        normal,
-        spectra,
-    )
+    numbers, parts = tuple([column(a, value, xp=xp) for a in level[:2]]), _laid(shares, slopes[0], xp=xp)
+    square, u, clean, residual = _last_maps(*maps, numbers, parts, chosen=which, keep=not frozen.binary, xp=xp)
+    kept = None if residual is None else Maps(single(value, xp=xp), residual, slopes, shares)
+    return _InPixels(moved, level, normal, square, u, list(clean), kept)
+
+
+_Rough = tuple[Weights, Array] | None
+"""Weights and model in single precision; None where they are."""
 
 
 @elementwise
 def _all_sums(
-    weight: Weights, value: Array, moving: Array, slopes: tuple[Array, ...], *, fit_scale: bool, xp: Namespace
+    weight: Weights,
+    value: Array,
+    moving: Array,
+    slopes: tuple[Array, ...],
+    rough: _Rough,
+    *,
+    fit_scale: bool,
+    xp: Namespace,
 ) -> tuple[Total, ...]:
     """Return the sums that a `Level` is made of, and of w times the slopes times model, 1 and each other (i <= j)."""
-    found = sums_with_model(weight, value, moving, fit_scale=fit_scale)
-    weight, value = single(product_of(weight), xp=xp), single(value, xp=xp)
+    found = sums_with_model(weight, value, moving, fit_scale=fit_scale, xp=xp)
+    weight, value = (weight, value) if rough is None else rough
+    weight = product_of(weight)
     for axis, slope in enumerate(slopes):
         weighted = weight * slope
         found = *found, Total(weighted, value), Total(weighted), *(Total(weighted, q) for q in slopes[axis:])
@@ -156,21 +176,21 @@ def _last_maps(
     value: Array,
     moving: Array,
     slopes: tuple[Array, ...],
+    rough: _Rough,
     level: tuple[Array, Array],
-    shares: tuple[Array, ...],
+    shares: tuple[tuple[Array, ...], ...],
     *,
     chosen: tuple[int, ...],
     keep: bool,
     xp: Namespace,
-) -> tuple[Array, Total, tuple[Total, ...], tuple[Array, ...], Array | None]:
-    """Return w rho, the sums of that times rho and times the slopes, what `cleaned` does, and rho to `keep`."""
+) -> tuple[Total, tuple[Total, ...], tuple[Array, ...], Array | None]:
+    """Return the sums of w rho^2 and of w rho times the slopes, w rho and what `cleaned` does, and rho to `keep`."""
     residual = residual_of(moving, value, *level, xp=xp)
-    weight = product_of(weight)
-    left = weight * residual
-    rough = single(left, xp=xp)
-    clean = _cleaned(single(weight, xp=xp), single(value, xp=xp), *slopes, *shares, chosen=chosen, xp=xp)
-    along = tuple([Total(q, rough) for q in slopes])
-    return rough, Total(left, residual), along, clean, residual if keep else None
+    left = product_of(weight) * residual
+    square, left = Total(left, residual), single(left, xp=xp)
+    along = tuple([Total(q, left) for q in slopes])
+    clean = _cleaned(*((weight, value) if rough is None else rough), slopes, shares, chosen=chosen, xp=xp)
+    return square, along, (left, *clean), single(residual, xp=xp) if keep else None
 
 
 @per_item
@@ -240,30 +260,29 @@ def cleaned(
     weight: Weights, value: Array, slopes: Sequence[Array], shares: Sequence[Array], options: Options, *, xp: Namespace
 ) -> tuple[Array, ...]:
     """Return the slopes with what gain and background explain of them taken off, times the weights."""
-    numbers = [column(a, value, xp=xp) for a in _each_of(shares)]
-    found: tuple[Array, ...] = _cleaned(weight, value, *slopes, *numbers, chosen=chosen(options), xp=xp)
+    parts = _laid(shares, value, xp=xp)
+    found: tuple[Array, ...] = _cleaned(weight, value, tuple(slopes), parts, chosen=chosen(options), xp=xp)
     return found
 
 
-def _each_of(shares: Sequence[Array]) -> list[Array]:
-    return [share[:, k] for share in shares for k in range(share.shape[1])]
+def _laid(shares: Sequence[Array], like: Array, *, xp: Namespace) -> tuple[tuple[Array, ...], ...]:
+    """Return shares (batch, K) of each slope as numbers that go with maps."""
+    return tuple([tuple([column(a[:, k], like, xp=xp) for k in range(a.shape[1])]) for a in shares])
 
 
 @elementwise
 def _cleaned(
     weight: Weights,
     value: Array,
-    *rest: Array,
+    slopes: tuple[Array, ...],
+    shares: tuple[tuple[Array, ...], ...],
+    *,
     chosen: tuple[int, ...],
     xp: Namespace,  # noqa: ARG001
 ) -> tuple[Array, ...]:
-    weight, each = product_of(weight), 1 + len(chosen)
-    slopes, shares = rest[: len(rest) // each], rest[len(rest) // each :]
-    found = []
-    for axis, slope in enumerate(slopes):
-        q = slope
-        for k, which in enumerate(chosen):
-            share = shares[axis * len(chosen) + k]
+    weight, found = product_of(weight), []
+    for axis, q in enumerate(slopes):
+        for share, which in zip(shares[axis] if chosen else (), chosen, strict=True):
             q = q - (share * value if which == 0 else share)
         found.append(weight * q)
     return tuple(found)

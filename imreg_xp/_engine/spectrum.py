@@ -10,7 +10,7 @@ import numpy as np
 from .._array import Array, Namespace
 from .._bounds import at_least
 from .._kernels import Rows, Total, elementwise
-from .._providers import power
+from .._providers import power, powers
 from .._static import table
 from .ml_weights import FLOOR, SIGNIFICANT, Near, filter_of, relative, ring_frequencies, safe, smoothed
 from .rings import Rings, radial_mean
@@ -44,15 +44,11 @@ def _mean(x: Array, weight: Array, *, xp: Namespace) -> Array:
 
 def wiener(spectrum: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
     """Return sqrt(S / (S + P)) / N per ring, P the noise floor of the isotropic spectrum S + P and N the pixels."""
-    rings, _ = radial_mean(spectrum, shape, _power, xp=xp)
+    rings, _ = radial_mean(spectrum, shape, powers, xp=xp)
     share = table(_shares_of_floor, rings.shape[1], tuple(shape), dtype=rings.dtype, like=rings, xp=xp)
     total, floor = _smooth_with_floor(Rows.of(rings, xp=xp), Near.of(rings, xp=xp), share, xp=xp)
     found: Array = _signal_share(total, floor[:, None], pixels=math.prod(shape), xp=xp)
     return found
-
-
-def _power(spectrum: Array, *, xp: Namespace) -> tuple[Array]:
-    return (power(spectrum, xp=xp),)
 
 
 def _shares_of_floor(rings: int, shape: tuple[int, ...]) -> np.ndarray:

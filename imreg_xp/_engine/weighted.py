@@ -235,7 +235,7 @@ def _score_matrix(
     white = last.normal * unit[:, None, None]
     if not options.correlated:
         return white
-    grid, ndim, acc = frozen.field.grid, len(last.slopes), last.step.dtype
+    grid, ndim, acc = frozen.field.grid, last.step.shape[-1], last.step.dtype
     change = last.scale[:, None] * last.step
     products = products_of(*_whitened(frozen, last, options, xp=xp), grid, change, xp=xp)
     if frozen.box is None:
@@ -252,9 +252,9 @@ def _score_matrix(
 
 def _whitened(frozen: Frozen, last: Score, options: Options, *, xp: Namespace) -> tuple[Array, list[Array]]:
     """Return the spectra of residuals and slopes times the roots of the weights."""
-    if frozen.binary:
+    if last.maps is None:
         return last.residual_spectrum, last.slope_spectra
-    ndim, half = len(last.slopes), xp.sqrt(single(product_of(frozen.weight), xp=xp))
-    maps = half * single(last.residual, xp=xp), *cleaned(half, last.value, last.slopes, last.shares, options, xp=xp)
-    rest, *slopes = (rfft(a, ndim, xp=xp) for a in maps)
+    half, m = xp.sqrt(single(product_of(frozen.weight), xp=xp)), last.maps
+    maps = half * m.residual, *cleaned(half, m.value, m.slopes, m.shares, options, xp=xp)
+    rest, *slopes = (rfft(a, last.step.shape[-1], xp=xp) for a in maps)
     return rest, slopes

@@ -130,8 +130,8 @@ class Highest(Total):
 class RowSums:
     """What an elementwise function returns for products of the rows of terms (batch, rows, n) with `Columns` (n, k).
 
-    A kernel makes them (rows, batch, k) in double precision, laid out for one product with what sums over the rows;
-    elsewhere they stay what they are.
+    A kernel makes them (rows, batch, k), stored in double precision and laid out for one product with what sums over
+    the rows; elsewhere they stay what they are.
     """
 
     def __init__(self, terms: Any, columns: Any) -> None:

@@ -50,9 +50,11 @@ def contract_each(
     The last columns are of batch 1, and of the precision of the spectra. Where kernels are compiled these are stored
     nowhere.
     """
-    lasts = tuple([Columns(each[-1][0, ...]) for each in columns])
+    lasts = {id(each[-1]): each[-1] for each in columns}
+    matrices, which = tuple([Columns(a[0, ...]) for a in lasts.values()]), list(lasts)
+    of = tuple([which.index(id(each[-1])) for each in columns])
     # the last first, each let go of when it is summed
-    rows, found = list(_rows(lasts, args, function=function, xp=xp, **options)), []
+    rows, found = list(_rows(matrices, args, of=of, function=function, xp=xp, **options)), []
     for each in reversed(columns):
         t = rows.pop()
         if isinstance(t, RowSums):
@@ -68,14 +70,15 @@ def contract_each(
 
 @elementwise
 def _rows(
-    columns: tuple[Columns, ...],
+    matrices: tuple[Columns, ...],
     args: tuple[Any, ...],
     *,
+    of: tuple[int, ...],
     function: Callable[..., tuple[Array, ...]],
     xp: Namespace,
     **options: Any,
 ) -> tuple[RowSums, ...]:
-    return tuple([RowSums(*pair) for pair in zip(function(*args, xp=xp, **options), columns, strict=True)])
+    return tuple([RowSums(a, matrices[k]) for a, k in zip(function(*args, xp=xp, **options), of, strict=True)])
 
 
 def _along_last(spectrum: Array, last: Array, dtype: object, *, xp: Namespace) -> Array:
