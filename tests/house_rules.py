@@ -43,6 +43,7 @@ ROOMS = (
     Room("kernels", 0, ("_kernels",), also=("border", "tables")),
     Room("sums", 0, ("_sums",), also=("border", "tables", "kernels")),
     Room("providers", 0, ("_providers",), also=("border", "tables", "kernels", "sums")),
+    Room("layout", 0, ("_layout",), also=("border", "tables", "kernels")),
     Room("fft lengths", 0, ("_fft_length",)),
     Room("batches", 0, ("_batch",), also=("border",)),
     Room("memory", 0, ("_memory",), also=("border",)),

@@ -12,7 +12,7 @@ from skies import cut, random_sky
 import imreg_xp
 from imreg_xp._engine.binning import block_mean
 from imreg_xp._kernels import Highest, Lowest, Total, elementwise, functions, per_item
-from imreg_xp._providers import Unit, zero_padded
+from imreg_xp._layout import Unit, zero_padded
 from imreg_xp.fft_tools._sums import contract_each
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no g++ on this machine")

@@ -8,8 +8,8 @@ import pytest
 from imreg_xp._array import accumulator_dtype, array_namespace
 from imreg_xp._engine._linalg import trace
 from imreg_xp._engine.binning import block_mean
+from imreg_xp._layout import Unit, zero_padded
 from imreg_xp._providers import (
-    Unit,
     as_reals,
     inverse_transform,
     maps_in_single,
@@ -17,7 +17,6 @@ from imreg_xp._providers import (
     product,
     transform_less_mean,
     with_items,
-    zero_padded,
 )
 from imreg_xp._sums import ends_of, image_means, inner, largest, matmul, range_sums, seen_in
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._array import Array, Namespace
 from .._kernels import Rows, compiles, elementwise, per_item
-from .._providers import Unit, in_unit
+from .._layout import Unit, in_unit
 from .._static import table
 from .problem import Side, precision
 

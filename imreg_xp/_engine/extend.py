@@ -19,7 +19,8 @@ from .._array import Array, Namespace, device_of
 from .._bounds import bounded
 from .._fft_length import fast_length
 from .._kernels import elementwise, per_item
-from .._providers import Factors, inverse_transform, laid_by, product_of
+from .._layout import laid_by
+from .._providers import Factors, inverse_transform, product_of
 from .._static import table
 from ..fft_tools._dft import along, fourier_translate, part, rfft
 from ..fft_tools._modes import angular_frequencies

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from .._array import Array, Namespace, accumulator_dtype, constant, is_traced_or_remote, to_host
 from .._bounds import at_least
 from .._kernels import compiles, per_item
-from .._providers import Unit, in_unit
+from .._layout import Unit, in_unit
 from .._static import Keep, keeping
 from .._sums import ends_of, seen_in
 

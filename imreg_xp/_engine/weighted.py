@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .._array import Array, Namespace, device_of
-from .._providers import Factors, factored, product_of, zero_padded
+from .._layout import zero_padded
+from .._providers import Factors, factored, product_of
 from .._static import Keep, keeping, numbers
 from ..fft_tools._dft import rfft
 from ._linalg import inverse, symmetric

@@ -18,7 +18,8 @@ from typing import Any
 
 from .._array import Array, Namespace, complex_dtype
 from .._kernels import compiles, elementwise, per_item
-from .._providers import Factors, inverse_transform, phases, product, zero_padded
+from .._layout import zero_padded
+from .._providers import Factors, inverse_transform, phases, product
 from .._static import table
 from ._modes import (
     frequency,

@@ -10,7 +10,8 @@ import scipy.fft
 
 from .._array import Array, Namespace, array_namespace, as_images, finite, from_lists
 from .._fft_length import fast_length
-from .._providers import in_library, zero_padded
+from .._layout import zero_padded
+from .._providers import in_library
 from ._dft import axes_of, irfft, part, rfft
 from .borders import BOUNDARIES, continued, within
 from .sampling import as_complex

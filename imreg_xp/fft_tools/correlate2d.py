@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._array import Array, array_namespace, finite
-from .._providers import zero_padded
+from .._layout import zero_padded
 from .convolve_nd import convolve_nd
 
 __all__ = ["correlate2d"]
