@@ -69,7 +69,7 @@ def laid_by(
     """
     if not compiles(xp=xp) or x.ndim != 3 or xp.isdtype(x.dtype, "complex floating"):
         return None
-    index = table(places, *args, dtype=xp.int64, like=x, large=True, xp=xp)
+    index = table(places, *args, dtype=xp.int32, like=x, large=True, xp=xp)
     found: Array = _gathered(Rows.of(xp.reshape(x, (x.shape[0], -1)), axes=2, xp=xp), index, unit, xp=xp)
     return found
 

@@ -32,7 +32,7 @@ def block_mean(image: Array, factors: Sequence[int], unit: Unit | None = None, *
     if not compiles(xp=xp) or len(factors) != 2:
         return _block_sum(in_unit(image, unit, xp=xp), factors, math.prod(factors), xp=xp)
     shape = tuple(image.shape[1:])
-    first = table(_first_pixels, shape, tuple(factors), dtype=xp.int64, like=image, large=True, xp=xp)
+    first = table(_first_pixels, shape, tuple(factors), dtype=xp.int32, like=image, large=True, xp=xp)
     steps = tuple([i * shape[1] + j for i in range(factors[0]) for j in range(factors[1])])
     rows = Rows.of(xp.reshape(image, (image.shape[0], -1)), axes=2, xp=xp)
     found: Array = _mean(rows, first, unit, steps=steps, xp=xp)

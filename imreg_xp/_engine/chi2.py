@@ -56,7 +56,7 @@ def chi2_grid(
 
 def _precise(side: Side, dtype: object, *, xp: Namespace) -> Side:
     err = side.err if side.err is None else xp.astype(side.err, dtype)
-    return side._replace(image=xp.astype(side.image, dtype), err=err)
+    return side.with_image(xp.astype(side.image, dtype), err=err)
 
 
 def _on_axis(a: Array, ndim: int, *, xp: Namespace) -> Array:

@@ -90,7 +90,7 @@ def repeated(side: Side, batch: int, tries: int, *, xp: Namespace) -> Side:
         wide = xp.broadcast_to(x[:, None, ...], (batch, tries, *x.shape[1:]))
         return xp.reshape(wide, (batch * tries, *x.shape[1:]))
 
-    return side._replace(image=again(side.image), valid=again(side.valid), err=again(side.err))
+    return side.with_image(again(side.image), valid=again(side.valid), err=again(side.err))
 
 
 def _turned(

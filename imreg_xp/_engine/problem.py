@@ -65,6 +65,10 @@ class Side(NamedTuple):
         ndim: int = self.image.ndim - 1
         return ndim
 
+    def with_image(self, image: Array, **changed: Any) -> Side:
+        """Return the side with another image, of which nothing is known yet, and what else has `changed`."""
+        return self._replace(**{"image": image, "mean": None, "ends": None, "unit": None, **changed})
+
 
 def complete_items(masks: Sequence[Array], batch: int, *, xp: Namespace) -> list[bool] | None:
     """Return which items have valid pixels alone; None where that cannot be read at once."""
@@ -192,7 +196,7 @@ def _scaled(
         err = err / (top if err.ndim == 1 else column(top, image, xp=xp))
     # with no gain the scale of one image depends on the other: one reference becomes as many as there are frames
     valid = None if side.valid is None else xp.broadcast_to(side.valid, image.shape)
-    scaled = side._replace(image=image, valid=valid, err=err, unit=unit if later else None)
+    scaled = side.with_image(image, valid=valid, err=err, unit=unit if later else None)
     return scaled, Norm(xp.astype(mean, acc), top, flat, count)
 
 

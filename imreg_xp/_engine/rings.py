@@ -207,7 +207,7 @@ def laid(rings: Array, shape: Sequence[int], dtype: object, *, xp: Namespace) ->
     """Return what `spread` does, where steps look it up at no cost as it is."""
     if not compiles(xp=xp) or len(shape) != 2:
         return spread(rings, shape, dtype, xp=xp)
-    ring = table(_ring_map, tuple(shape), dtype=xp.int64, like=rings, large=True, xp=xp)
+    ring = table(_ring_map, tuple(shape), dtype=xp.int32, like=rings, large=True, xp=xp)
     return Spread(Rows.of(xp.astype(rings, dtype), axes=2, xp=xp), ring)
 
 

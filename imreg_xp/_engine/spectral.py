@@ -56,7 +56,7 @@ def resampled(side: Side, index: Array, weight: Array, *, xp: Namespace) -> Side
         # a number becomes a map: places between the pixels have less noise
         share = sum(w * w for _, w in taps)
         err = xp.astype(err[:, None], image.dtype) * xp.sqrt(share)
-    return side._replace(image=image, valid=valid, err=err)
+    return side.with_image(image, valid=valid, err=err)
 
 
 def without_continuum(side: Side, basis: Array, *, xp: Namespace) -> Side:
@@ -83,7 +83,7 @@ def without_continuum(side: Side, basis: Array, *, xp: Namespace) -> Side:
     left = good * (x - fit)
     # a spectrum that is nothing but continuum leaves rounding errors
     there = xp.max(abs(left), axis=1, keepdims=True) > 64 * xp.finfo(side.image.dtype).eps
-    return side._replace(image=xp.astype(xp.where(there, top * left, xp.zeros_like(left)), side.image.dtype))
+    return side.with_image(xp.astype(xp.where(there, top * left, xp.zeros_like(left)), side.image.dtype))
 
 
 def cosine_bell(n: int, fraction: float, like: Array, *, xp: Namespace) -> Array:

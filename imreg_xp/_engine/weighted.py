@@ -120,7 +120,7 @@ def _on_grid(side: Side, grid: Sequence[int], *, xp: Namespace) -> Side:
     image, valid, err = side.image, side.valid, side.err
     valid = valid if valid is None else zero_padded(valid, grid, xp=xp)
     err = err if err is None or err.ndim == 1 else zero_padded(err, grid, xp=xp)
-    return side._replace(image=zero_padded(image, grid, unit=side.unit, xp=xp), valid=valid, err=err, unit=None)
+    return side.with_image(zero_padded(image, grid, unit=side.unit, xp=xp), valid=valid, err=err)
 
 
 def _freeze(reference: Side, moving: Side, offset: Array, options: Options, keep: Keep, *, xp: Namespace) -> _There:

@@ -79,7 +79,7 @@ def chi2_array(fit: Fit, rate: float, counts: tuple[int, int], *, xp: Namespace)
     steps = [(xp.arange(n, dtype=acc, device=device_of(best)) - n // 2) / rate for n in counts]
     reference, moving = fit.sides
     background = xp.where(fit.result.status == 0, fit.result.background, xp.zeros_like(fit.result.background))
-    level = moving._replace(image=moving.image - column(background, moving.image, xp=xp))
+    level = moving.with_image(moving.image - column(background, moving.image, xp=xp))
     values = chi2_grid(reference, level, centre, steps, fit.options, xp=xp)[0, ...]
     values = values / _unit_variance(moving, values, xp.astype(fit.result.dof, acc), xp=xp)
     y, x = (centre[0, axis] + step for axis, step in enumerate(steps))

@@ -101,7 +101,7 @@ def _ready(side: Side, which: int, plan: Plan, *, xp: Namespace) -> _Ready:
         full = (bell > 0.99)[None, :]
         valid = full if side.valid is None else side.valid & full
         err = None if side.err is None else side.err * xp.astype(xp.sqrt(left), side.err.dtype)
-        side = side._replace(image=tapered, valid=xp.broadcast_to(valid, tapered.shape), err=err)
+        side = side.with_image(tapered, valid=xp.broadcast_to(valid, tapered.shape), err=err)
     return _Ready(_padded(side, plan.layout.pads[which], xp=xp), tapered)
 
 
@@ -117,7 +117,7 @@ def _padded(side: Side, count: int, *, xp: Namespace) -> Side:
         err = xp.broadcast_to(err, side.image.shape)
         err = xp.concat([xp.ones_like(front), err], axis=1)
     image = xp.concat([front, side.image], axis=1)
-    return side._replace(image=image, valid=xp.concat([front > 0, valid], axis=1), err=err)
+    return side.with_image(image, valid=xp.concat([front > 0, valid], axis=1), err=err)
 
 
 def measure(flux: Side, templates: Side, plan: Plan, chunk: int | None, *, xp: Namespace) -> SpectralShift:
