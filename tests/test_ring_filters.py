@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import array_api_compat.numpy as on_numpy
 import numpy as np
 import pytest
 
 from imreg_xp._array import array_namespace
+from imreg_xp._engine.coarse import _likeness_of
 from imreg_xp._engine.extend import mirrored
+from imreg_xp._engine.frozen import Level
 from imreg_xp._engine.ml_weights import attenuation, folded_power, ml_weights
 from imreg_xp._engine.rings import Rings, Spread, filtered, laid, radial_mean, spread, times
 from imreg_xp._engine.spectrum import wiener
+from imreg_xp._engine.weights import rings_of
 
 RINGS = 90
 
@@ -123,6 +127,43 @@ def test_the_folded_power_on_every_library(backend, rng):
         if slope < 0:
             want = np.exp(level + slope * np.log(np.maximum(1 - nu, 0.05)))
             np.testing.assert_allclose(found[k], want, rtol=1e-8 if backend.has_float64 else 1e-2)
+
+
+class Weighed(NamedTuple):
+    """What `rings_of` looks at."""
+
+    moving: Any
+    weight: Any
+    attenuation: Any = None
+
+
+@pytest.mark.parametrize("pixels", [None, 300])
+def test_rings_of_a_model_and_the_data(backend, pixels, rng):
+    """The data are what the model makes of the reference, and what it leaves; padding adds no independent modes."""
+    value, moving = rng.normal(size=(2, 2, 24, 20))
+    scale, background = np.array([0.7, 2.0]), np.array([0.1, -0.3])
+    window = rng.uniform(size=(2, 24, 1))
+    here = [backend.asarray(a) for a in (value, moving, scale, background, window, np.ones((1, 1, 1)))]
+    xp = array_namespace(a=here[0])
+    level = Level(here[2], here[3], *[None] * 4)
+    scene = Weighed(here[1], here[5])
+    found = rings_of(here[0], scene, level, [here[4]], (24, 20), pixels=pixels, binary=True, xp=xp)
+    f, g = (np.fft.rfft2(window * a) for a in (value, moving - background[:, None, None]))
+    want = [radial_mean(a, (24, 20), xp=on_numpy) for a in (abs(f) ** 2, abs(g) ** 2, np.real(f.conj() * g))]
+    for got, (mean_, _) in zip(found, want, strict=False):
+        np.testing.assert_allclose(backend.to_numpy(got), mean_, rtol=1e-4, atol=1e-3)
+    modes = want[0][1] * (1 if pixels is None else pixels / 480)
+    np.testing.assert_allclose(backend.to_numpy(found.modes), np.broadcast_to(modes, found.modes.shape), rtol=1e-6)
+
+
+def test_the_least_that_any_lag_leaves(backend, rng):
+    sums = [rng.uniform(1, 2, size=(2, 9, 8)) for _ in range(6)]
+    most, near = [np.full((2, 1, 1), 2.0)] * 3, rng.uniform(size=(1, 9, 8)) > 0.3
+    here = [backend.asarray(a) for a in (*sums, *most, near)]
+    _, left, least = _likeness_of(*here, min_overlap=0.3, xp=array_namespace(a=here[0]))
+    left = backend.to_numpy(left)
+    np.testing.assert_array_equal(np.isfinite(left), np.broadcast_to(near, left.shape))
+    np.testing.assert_allclose(backend.to_numpy(least), np.min(left, axis=(1, 2)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(120,), (60, 64), (12, 16, 20)])
