@@ -15,7 +15,7 @@ from imreg_xp._engine.extend import mirrored
 from imreg_xp._engine.frozen import Level
 from imreg_xp._engine.ml_weights import attenuation, folded_power, ml_weights
 from imreg_xp._engine.rings import Rings, Spread, filtered, laid, radial_mean, spread, times
-from imreg_xp._engine.spectrum import wiener
+from imreg_xp._engine.spectrum import smooth, wiener
 from imreg_xp._engine.weights import rings_of
 
 RINGS = 90
@@ -97,6 +97,13 @@ def test_one_reference_for_many(backend, rng):
         for a, b in ((one[0], one[3]), (whole[0], whole[1]))
     )
     np.testing.assert_allclose(found, want, rtol=1e-6)
+
+
+def test_smoothing(backend, rng):
+    values = rng.normal(size=(3, RINGS))
+    here = backend.asarray(values)
+    found = backend.to_numpy(smooth(here, xp=array_namespace(a=here)))
+    np.testing.assert_allclose(found, smoothed(values), rtol=1e-5, atol=1e-6)
 
 
 def test_attenuation_is_that_of_the_coherent_rings(backend, rng):

@@ -15,7 +15,7 @@ from imreg_xp._engine.extend import BORDER, box_of, footprint, make_field
 from imreg_xp._engine.frozen import _sums_with_model
 from imreg_xp._engine.noise import REACH, products_of, slope_products
 from imreg_xp._engine.periodic_errors import _scattered
-from imreg_xp._engine.problem import Options
+from imreg_xp._engine.problem import Options, Side
 from imreg_xp._engine.score import _all_sums, _last_maps, _level_and_matrices, _with_model, cleaned
 from imreg_xp._engine.weights import _in_pieces, _windowed
 from imreg_xp._providers import inverse_transform
@@ -248,3 +248,12 @@ def test_the_scatter_is_the_imaginary_part_at_the_offset(backend, shape, weighte
     moved = backend.to_numpy(fourier_translate(x, -d, shape, xp=xp))
     want = (np.imag(moved) * (1 if weights is None else weights)) ** 2
     np.testing.assert_allclose(backend.to_numpy(found), want, rtol=1e-3, atol=1e-3)
+
+
+def test_another_image_has_nothing_of_what_was_known_of_the_first(rng):
+    first, second, valid = rng.normal(size=(2, 4, 5)), rng.normal(size=(2, 4, 5)), np.ones((2, 4, 5), dtype=bool)
+    side = Side(first, None, 0.5, masked=True, mean=first[:, 0, 0], ends=first[:, 0, :2], unit=(1, 2))
+    other = side.with_image(second, valid=valid)
+    assert (other.mean, other.ends, other.unit, other.err, other.masked) == (None, None, None, 0.5, True)
+    assert other.image is second
+    assert other.valid is valid

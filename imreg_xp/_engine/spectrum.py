@@ -18,13 +18,13 @@ from .rings import Rings, radial_mean
 __all__ = ["power", "smooth", "step_length", "weights_from_all_powers", "white_floor", "wiener"]
 
 
-def smooth(rings: Array, *, times: int = 1, xp: Namespace) -> Array:
-    """Smooth values per ring by (1/4, 1/2, 1/4), some times over."""
-    for _ in range(times):
-        inner = xp.concat([rings[:, :1], rings[:, :-1]], axis=1)
-        outer = xp.concat([rings[:, 1:], rings[:, -1:]], axis=1)
-        rings = 0.25 * inner + 0.5 * rings + 0.25 * outer
-    return rings
+_smoothed = elementwise(smoothed)
+
+
+def smooth(rings: Array, *, xp: Namespace) -> Array:
+    """Smooth values per ring (batch, rings) by (1/4, 1/2, 1/4)."""
+    found: Array = _smoothed(Rows.of(rings, xp=xp), Near.of(rings, xp=xp), xp=xp)
+    return found
 
 
 def white_floor(rings: Array, shape: Sequence[int], *, xp: Namespace) -> Array:
