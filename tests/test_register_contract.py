@@ -238,6 +238,18 @@ def test_what_is_taken_to_be_finite_and_is_not_is_flagged(backend, boundary, noi
     assert backend.to_numpy(found.status) != 0
 
 
+@pytest.mark.parametrize("level", [0.0, 1e5])
+def test_pointings_that_are_binned_are_those_of_numpy(backend, level):
+    """They may be brought to scale where they are binned and padded, level and tiny flux included."""
+    images = [1e-6 * (a + level) for a in scene((260, 256), (1.3, 0.4), periodic=False)]
+    expected = imreg_xp.register(*images)
+    found = imreg_xp.register(*map(backend.asarray, images))
+    for name in ("shift", "shift_err", "scale", "status"):
+        one, other = backend.to_numpy(getattr(found, name)), getattr(expected, name)
+        digits = 1e-6 if backend.has_float64 else 0.05
+        np.testing.assert_allclose(one, other, rtol=digits, atol=digits * np.max(expected.shift_err))
+
+
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_holes_that_are_given_are_left_out_without_a_look(backend, boundary):
     reference, moving = scene(periodic=boundary == "wrap")
