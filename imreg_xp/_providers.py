@@ -40,17 +40,18 @@ Factors = Array | tuple[Array, ...]
 _LARGE = 2**16  # elements that make a difference
 _BEYOND_CACHE = 2**18  # elements of one image that do not stay in the cache of a core
 _LEAST, _MOST = 1e-24, 1e30  # of the power of a mode, and of all modes: products are well within range
+_SMALL_LEVEL = 4.0  # of the square of a mean, in units of the variance: rounding errors are twice as large
 
 
-def transform_less_mean(x: Array, mean: Array | None, *, conjugate: bool, xp: Namespace) -> Array:
+def transform_less_mean(x: Array, mean: Array | None, *, small: bool = False, conjugate: bool, xp: Namespace) -> Array:
     """Return the `rfftn` of images (batch, ...) less their means (batch,), if any, or its complex conjugate.
 
-    The mean sits in one mode: in double precision, where it does not drown the others in rounding errors, the host
-    clears that, and spares two passes. A backward transform is a conjugate one.
+    The mean sits in one mode: where it does not drown the others in rounding errors, in double precision or where it is
+    `small`, the host clears that, and spares two passes. A backward transform is a conjugate one.
     """
     axes = tuple(range(1, x.ndim))
     on_host = isinstance(x, np.ndarray)
-    clears = mean is not None and on_host and x.dtype == np.float64
+    clears = mean is not None and on_host and (small or x.dtype == np.float64)
     if mean is not None and not clears:
         x = x - xp.reshape(mean, (-1,) + (1,) * len(axes))
     if conjugate and on_host and hasattr(xp.fft, "ihfftn"):
@@ -64,23 +65,34 @@ def transform_less_mean(x: Array, mean: Array | None, *, conjugate: bool, xp: Na
 
 
 def in_range(x: Array, mean: Array, acc: Any, *, xp: Namespace) -> tuple[Array, Array, Array] | None:
-    """Return images (batch, ...) less their means, the sums of their squares, and what they were divided by (batch,).
+    """Return images (batch, ...), the sums of the squares of their values less their means, and a scale (batch,).
 
-    That is 1 for images whose powers neither overflow nor vanish: the host sees it at once, and spares two passes. None
-    where it is not the host that works.
+    A mean that is larger than twice the rms is taken off. Images are divided by the scale, which is 1 where powers
+    neither overflow nor vanish: the host sees it at once, and spares four passes. None where it is not the host that
+    works.
     """
     if not isinstance(x, np.ndarray):
         return None
     pixels, scale = math.prod(x.shape[1:]), np.ones(x.shape[0])
     with np.errstate(all="ignore"):
-        x = x - mean.reshape((-1,) + (1,) * (x.ndim - 1))
-        sums = inner(x, x, acc, xp=xp)
-        for k, total in enumerate(sums.tolist()):
-            if not _LEAST < total < _MOST / pixels:
-                top = float(x[k].max())
+        level = pixels * mean.astype(acc) ** 2
+        sums = inner(x, x, acc, xp=xp) - level
+    least, most = np.maximum(level / _SMALL_LEVEL, _LEAST).tolist(), _MOST / pixels
+    others = [k for k, total in enumerate(sums.tolist()) if not least[k] <= total < most]
+    if not others:
+        return x, sums, scale
+    taken = np.zeros_like(mean)
+    taken[others] = mean[others]
+    with np.errstate(all="ignore"):
+        x = x - taken.reshape((-1,) + (1,) * (x.ndim - 1))
+        for k in others:
+            one = x[k : k + 1]
+            sums[k] = inner(one, one, acc, xp=xp)[0]
+            if not _LEAST < sums[k] < most:
+                top = float(one.max())
                 scale[k] = top if np.finfo(x.dtype).smallest_normal <= top < math.inf else 1.0
-                x[k] *= x.dtype.type(1 / scale[k])
-                sums[k] = inner(x[k : k + 1], x[k : k + 1], acc, xp=xp)[0]
+                one *= x.dtype.type(1 / scale[k])
+                sums[k] = inner(one, one, acc, xp=xp)[0]
     return x, sums, scale
 
 

@@ -44,7 +44,7 @@ def image_means(x: Array, ndim: int, *, xp: Namespace) -> Array:
     if suits and pixels >= _LARGE and pixels % _ROW == 0:
         sums = np.matmul(x.reshape(-1, _ROW), np.ones(_ROW, x.dtype))
         rows = sums.reshape(*x.shape[: x.ndim - ndim], -1)
-        return np.asarray(np.mean(rows, axis=-1, dtype=np.float64) / _ROW).astype(x.dtype)
+        return np.asarray(np.add.reduce(rows, axis=-1, dtype=np.float64) / pixels).astype(x.dtype)
     return xp.mean(x, axis=tuple(range(x.ndim - ndim, x.ndim)))
 
 

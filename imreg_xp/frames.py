@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import math
 import mmap
 import threading
@@ -121,11 +122,9 @@ class _OneThread:
         self._limit: Any = None
 
     def __enter__(self) -> None:
-        from threadpoolctl import threadpool_limits  # noqa: PLC0415  (needed here alone)
-
         with self._lock:
             if not self._users:
-                self._limit = threadpool_limits(limits=1, user_api="blas")
+                self._limit = _libraries().limit(limits=1, user_api="blas")
             self._users += 1
 
     def __exit__(self, *_: object) -> None:
@@ -133,6 +132,14 @@ class _OneThread:
             self._users -= 1
             if not self._users:
                 self._limit.restore_original_limits()
+
+
+@functools.cache
+def _libraries() -> Any:
+    """Return what sets the threads of the libraries that are loaded; finding them takes as long as a few frames."""
+    from threadpoolctl import ThreadpoolController  # noqa: PLC0415  (needed here alone)
+
+    return ThreadpoolController()
 
 
 _one_thread_of_blas = _OneThread()

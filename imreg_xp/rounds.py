@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from ._array import Array, Namespace, array_namespace, device_of, is_array, is_traced, is_traced_or_remote, to_host
+from ._array import Array, Namespace, device_of, to_host
 from ._bounds import at_least
-from ._engine import solve
+from ._engine import Found, concluded, joined, measured
+from ._engine.problem import Options
 from ._engine.result import Registration, Status
-from ._inputs import Seen, unflatten
-from ._sums import image_means, seen_in
+from .blocks import Pairs
 from .coadds import mean_of_others, sums
 from .frames import Block, Frames
-from .registration import arrays_in, checked, register
+from .registration import register
 
 __all__ = ["jointly", "on_frame", "on_image", "on_mean"]
 
+_AT_ONCE = 256  # frames whose few numbers are worked on together
 _ROUNDS = 3  # of registering on the mean
 _MOST_ROUNDS = 12  # of the joint estimate
 _SETTLED = 0.05  # of the error: a step of the joint estimate that is none
@@ -33,88 +34,45 @@ def on_image(
     reference: Array | Callable[[Block], Array], stack: Frames, options: dict[str, Any], advance: _Advance
 ) -> Registration:
     """Register all frames on one image, or on those that a function gives for a block of frames."""
-    ndim = len(stack.source.shape) - 1
-    parts: list[list[Array]] = []
+    xp = stack.xp
     kept: dict[Any, Any] | None = None if callable(reference) else {}
-    seen = None if callable(reference) else _Look(reference, stack, options, xp=stack.xp)
+    pairs = Pairs(reference, stack, options)
 
     def read() -> Iterator[tuple[Block, dict[str, Any]]]:
         for block in stack:
-            yield block, {k: stack.per_frame(x, block) if k.startswith("moving") else x for k, x in options.items()}
+            yield block, options | {k: stack.per_frame(options[k], block) for k in ("moving_err", "moving_valid")}
 
-    def registered(part: tuple[Block, dict[str, Any]]) -> Registration:
-        block, here = part
-        image = reference(block) if callable(reference) else reference
-        # what others have in common has holes where none of them has a pixel
-        here = {**here, "check_finite": True} if callable(reference) else here
-        xp = array_namespace(reference=image, moving=block.images, optional=arrays_in(here))
-        sides, chosen, lead = checked(image, block.images, here, ndim=ndim, seen=seen(block) if seen else None, xp=xp)
-        return unflatten(solve(*sides, chosen, kept=kept, xp=xp), lead, xp=xp)
+    def registered(part: tuple[Block, dict[str, Any]]) -> tuple[Found | Registration, Options, int]:
+        sides, chosen = pairs(*part)
+        found = measured(*sides, chosen, kept=kept, xp=xp)
+        return found if kept is not None else concluded(found, chosen, xp=xp), chosen, part[0].size
 
-    for start, found in zip(range(0, stack.count, stack.chunk), stack.done(registered, read()), strict=True):
-        size = min(stack.chunk, stack.count - start)
-        parts.append([field[:size, ...] for field in found])
-        advance(size)
+    parts = list(_concluded(stack.done(registered, read()), advance, xp=xp))
     fields = zip(*parts, strict=True)
-    return Registration(*(stack.xp.concat(list(x), axis=0) if len(x) > 1 else x[0] for x in fields))
+    return Registration(*(xp.concat(list(x), axis=0) if len(x) > 1 else x[0] for x in fields))
 
 
-class _Look:
-    """What is known of the pixels of the reference and of each block, from one look at an accelerator.
-
-    Frames that are not on the accelerator yet are looked at on their way. None says "not known": each registration
-    looks for itself.
-    """
-
-    def __init__(self, reference: Array, stack: Frames, options: dict[str, Any], *, xp: Namespace) -> None:
-        self._stack = stack
-        # of the reference, and of the frames: which are finite (on the host), their means, and their ends
-        self._seen: list[tuple[np.ndarray, Any, Any]] = []
-        masks = [options[f"{side}_valid"] for side in ("reference", "moving")]
-        maps = [err for side in ("reference", "moving") if getattr(err := options[f"{side}_err"], "ndim", 0)]
-        # with masks all go to the general estimator
-        if maps or any(mask is not None for mask in masks) or not options["check_finite"]:
-            return
-        if not is_traced_or_remote(reference) or is_traced(reference):
-            return
-        images = [reference[None, ...]]
-        if is_array(stack.source) and not isinstance(stack.source, np.ndarray):
-            images.append(stack.source)
-        seen = [_means_and_ends(x, xp=xp) for x in images]
-        told = iter(to_host(*(mean for mean, _ in seen if mean is not None)))
-        finite = [
-            np.ones(x.shape[0], dtype=bool) if mean is None else np.isfinite(next(told))
-            for x, (mean, _) in zip(images, seen, strict=True)
-        ]
-        # images of two dtypes, or of half precision, will be of another one when they are registered, and their means
-        precise = xp.isdtype(images[0].dtype, (xp.float32, xp.float64))
-        kept = precise and all(x.dtype == images[0].dtype for x in images)
-        self._seen = [(good, *(pair if kept else (None, None))) for good, pair in zip(finite, seen, strict=True)]
-
-    def __call__(self, block: Block) -> Seen | None:
-        if not self._seen:
-            return None
-        (reference, *of_one), *frames = self._seen
-        finite: bool | None = block.finite
-        of_all: tuple[Array | None, ...] = (None, None)
-        if frames:
-            finite = bool(np.all(frames[0][0][block.start : block.stop]))
-            of_all = frames[0][1:]
-        if finite is None:
-            return None
-        if not (finite and reference[0]):
-            return Seen(finite=False)
-        first = [None if x is None else x[0, ...] for x in of_one]
-        rows = [None if x is None else self._stack.rows(x, block.start, block.stop) for x in of_all]
-        return Seen(True, (first[0], rows[0]), (first[1], rows[1]))
-
-
-def _means_and_ends(images: Array, *, xp: Namespace) -> tuple[Array | None, Array | None]:
-    """Return what `seen_in` does; None of whole numbers, and no ends of one image: they cost as much where needed."""
-    if not xp.isdtype(images.dtype, "real floating"):
-        return None, None
-    ndim = images.ndim - 1
-    return seen_in(images, ndim, xp=xp) if images.shape[0] > 1 else (image_means(images, ndim, xp=xp), None)
+def _concluded(
+    found: Iterable[tuple[Found | Registration, Options, int]], advance: _Advance, *, xp: Namespace
+) -> Iterator[Registration]:
+    """Conclude what was measured of blocks of frames, their first so many each, of many frames at once."""
+    waiting: list[tuple[Found, int]] = []
+    count = 0
+    for part, options, size in found:
+        advance(size)
+        done = None
+        if isinstance(part, Registration):
+            done = Registration(*(field[:size, ...] for field in part))
+        else:
+            waiting.append((part, size))
+            count += size
+        if waiting and (done or count >= _AT_ONCE):
+            yield concluded(joined(waiting, xp=xp), options, xp=xp)
+            waiting, count = [], 0
+        if done:
+            yield done
+    if waiting:
+        yield concluded(joined(waiting, xp=xp), options, xp=xp)
 
 
 def on_frame(index: int, stack: Frames, options: dict[str, Any], advance: _Advance) -> Registration:

@@ -7,16 +7,27 @@ from typing import Any
 
 from .._array import Array, Namespace, constant
 from . import periodic, weighted
+from .periodic import Found, joined
 from .problem import Options, Side, complete_items, items_of, over_image
 from .result import Registration
 
-__all__ = ["solve"]
+__all__ = ["Found", "concluded", "joined", "measured", "solve"]
 
 
-def solve(
+def solve(reference: Side, moving: Side, options: Options, *, xp: Namespace) -> Registration:
+    """Register `moving` on `reference`, both (batch, ...)."""
+    return concluded(measured(reference, moving, options, xp=xp), options, xp=xp)
+
+
+def concluded(found: Found | Registration, options: Options, *, xp: Namespace) -> Registration:
+    """Return the result of what was measured with these options, if it is not one already."""
+    return found if isinstance(found, Registration) else periodic.concluded(found, options, xp=xp)
+
+
+def measured(
     reference: Side, moving: Side, options: Options, *, kept: dict[Any, Any] | None = None, xp: Namespace
-) -> Registration:
-    """Register `moving` on `reference`, both (batch, ...).
+) -> Found | Registration:
+    """Register `moving` on `reference`, both (batch, ...), but for what is better `concluded` of many batches at once.
 
     `kept` holds what is made of the reference, for the other frames that are registered on it.
 
@@ -29,9 +40,9 @@ def solve(
     if any(side.masked for side in sides) or not (masks or options.wrap):
         return weighted.solve(*sides, options, kept=kept, xp=xp)
 
-    def without_masks(reference: Side, moving: Side) -> Registration:
+    def without_masks(reference: Side, moving: Side) -> Found | Registration:
         if options.wrap:
-            return periodic.solve(reference, moving, options, kept=kept, xp=xp)
+            return periodic.measured(reference, moving, options, kept=kept, xp=xp)
         return weighted.solve(reference, moving, options, kept=kept, xp=xp)
 
     if not masks:
@@ -48,13 +59,14 @@ def solve(
     def pick(a: Array, b: Array) -> Array:
         return xp.where(xp.reshape(keep, (-1,) + (1,) * (a.ndim - 1)), a, b)
 
-    return Registration(*(pick(a, b) for a, b in zip(without_masks(*sides), general, strict=True)))
+    fast = concluded(without_masks(*sides), options, xp=xp)
+    return Registration(*(pick(a, b) for a, b in zip(fast, general, strict=True)))
 
 
 def _apart(
     sides: tuple[Side, Side],
     complete: list[bool],
-    without_masks: Callable[[Side, Side], Registration],
+    without_masks: Callable[[Side, Side], Found | Registration],
     options: Options,
     kept: dict[Any, Any] | None,
     *,
@@ -63,7 +75,7 @@ def _apart(
     """Register the items whose pixels are all valid, and the others: those leave these as they are, to the last bit."""
     good, bad = ([k for k, whole in enumerate(complete) if whole is wanted] for wanted in (True, False))
     reference, moving = (items_of(side, good, xp=xp)._replace(valid=None) for side in sides)
-    parts = [without_masks(reference, moving)]
+    parts = [concluded(without_masks(reference, moving), options, xp=xp)]
     if bad:
         reference, moving = (items_of(side, bad, xp=xp) for side in sides)
         parts.append(weighted.solve(reference, moving, options, kept=kept, xp=xp))

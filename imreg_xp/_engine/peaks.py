@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -80,7 +81,8 @@ def _reach(limits: Sequence[float]) -> list[int]:
     return [math.floor(limit + 0.5) + 1 for limit in limits]
 
 
-def covered(shape: Sequence[int], limits: Sequence[float]) -> bool:
+@functools.lru_cache(maxsize=256)
+def covered(shape: tuple[int, ...], limits: tuple[float, ...]) -> bool:
     """Tell whether the limits are beyond the map."""
     return all(2 * k + 1 >= size for size, k in zip(shape, _reach(limits), strict=True))
 
@@ -97,7 +99,7 @@ def peak_within(values: Array, limits: Sequence[float], *, xp: Namespace) -> tup
             near = xp.reshape((lag <= k) | (lag >= size - k), along(n=size, axis=axis, ndim=len(shape)))
             values = xp.where(near, values, xp.full_like(values, -math.inf))
     index, lag = _index_and_lag(largest(values, xp=xp), shape=shape, xp=xp)
-    if covered(shape, limits):
+    if covered(shape, tuple(limits)):
         return index, lag, None
     edge = tuple(k if 2 * k + 1 < size else math.inf for size, k in zip(shape, reach, strict=True))
     edges = table(np.asarray, edge, dtype=lag.dtype, like=lag, xp=xp)

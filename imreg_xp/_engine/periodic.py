@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._array import Array, Namespace
 from .._kernels import per_item
@@ -25,16 +25,30 @@ from .problem import Options, Side
 from .result import Registration, Status, finish
 from .rings import Rings, radial_mean, spread
 from .spectrum import weights_from_all_powers, white_floor
-from .subpixel import Peak, polished, refined
+from .subpixel import Nearby, Peak, highest, nearby, polished, refined
 from .transformed import Transformed, transformed
 
-__all__ = ["solve"]
+__all__ = ["Found", "concluded", "joined", "measured"]
 
 
-def solve(
+class Found(NamedTuple):
+    """What the modes of some pairs say. The rest is algebra with a few numbers of each."""
+
+    reference: Transformed
+    moving: Transformed
+    """Without their spectra."""
+    peak: Peak | Nearby
+    value: Array | None
+    """N C, where it is not that of the peak."""
+    scatter: Array | None
+    """The moments of J, where they are not those of the reference."""
+    on_border: Array | None
+
+
+def measured(
     reference: Side, moving: Side, options: Options, *, kept: dict[Any, Any] | None = None, xp: Namespace
-) -> Registration:
-    """Register `moving` on `reference`, both (batch, ...); errors are numbers per item or None.
+) -> Found:
+    """Compare `moving` with `reference`, both (batch, ...); errors are numbers per item or None.
 
     `kept` holds what is made of the reference, for the other frames that are registered on it.
     """
@@ -50,18 +64,52 @@ def solve(
     else:
         spare, pair = None, Pair(r, m, m.spectrum * r.spectrum, unit, shape)
     del moving, r, m
+    weights, value, scatter = None, None, None
     if pair.reference.err is None:
-        weights = None
         peak, on_border = _peak(pair.cross, shape, options, unit, spare, xp=xp)
     else:
         weights, peak, on_border = _weighted_search(pair, options, xp=xp)
-    value, scatter = evidence(pair, peak, weights, options, xp=xp)
+    if weights is not None or (options.errors and options.correlated):
+        peak = highest(peak, xp=xp)
+        value, scatter = evidence(pair, peak, weights, options, xp=xp)
     r, m = (side._replace(spectrum=None) for side in (pair.reference, pair.moving))
+    return Found(r, m, peak, value, scatter, on_border)
+
+
+def joined(parts: Sequence[tuple[Found, int]], *, xp: Namespace) -> Found:
+    """Return as one what was measured of the first few items of some batches, all with one reference."""
+    founds, counts = zip(*parts, strict=True)
+    batches = tuple([found.moving.square.shape[0] for found in founds])
+    if len(founds) == 1 and counts == batches:
+        return founds[0]
+
+    def rows(values: Sequence[Any]) -> Any:
+        first = values[0]
+        if hasattr(first, "_fields"):
+            return type(first)(*map(rows, zip(*values, strict=True)))
+        if not isinstance(first, type(founds[0].moving.square)):
+            return first
+        values = [
+            x if x.shape[0] == n else xp.broadcast_to(x, (n, *x.shape[1:]))
+            for x, n in zip(values, batches, strict=True)
+        ]
+        return xp.concat([x[:n, ...] for x, n in zip(values, counts, strict=True)], axis=0)
+
+    reference = founds[0].reference
+    whole: Found = rows([found._replace(reference=None) for found in founds])
+    return whole._replace(reference=reference)
+
+
+def concluded(found: Found, options: Options, *, xp: Namespace) -> Registration:
+    """Return the result of what was measured with these options."""
+    peak = highest(found.peak, xp=xp)
     limits = None
-    if on_border is not None:
+    if found.on_border is not None:
         limits = numbers(options.limits, dtype=peak.offset.dtype, like=peak.offset, xp=xp)[None, :]
+    value = peak.value if found.value is None else found.value
     # what of the options makes another kernel
-    return _outcome(r, m, peak, value, scatter, on_border, limits, options=options._replace(limits=()), xp=xp)
+    options = options._replace(limits=())
+    return _outcome(*found._replace(peak=peak, value=value), limits, options=options, xp=xp)
 
 
 @per_item
@@ -77,7 +125,7 @@ def _outcome(
     options: Options,
     xp: Namespace,
 ) -> Registration:
-    """Return the result, given the maximum and what the errors need of the images."""
+    """Return the result, given the maximum and what else was `Found`."""
     pixels = math.prod(m.shape)
     fitted = len(m.shape) + options.fit_scale + options.fit_background
     dof = pixels - fitted
@@ -108,27 +156,28 @@ def _peak(
     spare: Array | None = None,
     *,
     xp: Namespace,
-) -> tuple[Peak, Array | None]:
+) -> tuple[Peak | Nearby, Array | None]:
     """Return the maximum of C within the limits, and whether it is there at their border.
 
     The cross-power is still to be divided by its `unit`; a `spare` copy of it may be written over. A map in single
-    precision tells the pixel, and roughly where next to it; where exactly is told by the modes.
+    precision tells the pixel, and of one in double precision roughly where next to it; where exactly is told by the
+    modes.
     """
     told = maps_in_single(cross, unit, shape, xp=xp) if covered(shape, options.limits) else None
     if told is None:
         values = inverse_transform(cross if spare is None else spare, shape, keep=spare is None, xp=xp)
-        lag, peak, on_border = _on_map(values, options, unit, xp=xp)
         if xp.finfo(values.dtype).bits > 32:
+            _, peak, on_border = _on_map(values, options, unit, xp=xp)
             return peak, on_border
-        offset = peak.offset
-    else:
-        values, unsure = told
-        lag, peak, on_border = _on_map(values, options, None, xp=xp)
-        offset = peak.offset
-        if unsure:
-            values = inverse_transform(cross[unsure, ...], shape, keep=False, xp=xp)
-            again, peak, _ = _on_map(values, options, None if unit is None else unit[unsure, ...], xp=xp)
-            lag, offset = with_items(lag, unsure, again), with_items(offset, unsure, peak.offset)
+        _, lag, on_border = peak_within(values, options.limits, xp=xp)
+        return nearby(cross, lag, shape, unit, xp=xp), on_border
+    values, unsure = told
+    lag, peak, on_border = _on_map(values, options, None, xp=xp)
+    offset = peak.offset
+    if unsure:
+        values = inverse_transform(cross[unsure, ...], shape, keep=False, xp=xp)
+        again, peak, _ = _on_map(values, options, None if unit is None else unit[unsure, ...], xp=xp)
+        lag, offset = with_items(lag, unsure, again), with_items(offset, unsure, peak.offset)
     return polished(lag, offset, cross, shape, unit, xp=xp), on_border
 
 
@@ -160,7 +209,7 @@ def _flags(
     return {**flags, Status.TOO_FEW_VALID: xp.ones_like(lost)} if few else flags
 
 
-def _weighted_search(pair: Pair, options: Options, *, xp: Namespace) -> tuple[Array, Peak, Array | None]:
+def _weighted_search(pair: Pair, options: Options, *, xp: Namespace) -> tuple[Array, Peak | Nearby, Array | None]:
     """Return maximum-likelihood weights (modes), maximum and border flag for known noise in the reference.
 
     The common signal S comes first from the auto-powers less the noise, then from these and the cross-power at the
@@ -187,7 +236,7 @@ def _weighted_search(pair: Pair, options: Options, *, xp: Namespace) -> tuple[Ar
         return spread(weights, shape, xp.real(pair.cross).dtype, xp=xp)
 
     first, _ = _peak(pair.cross * filtered(None, gain), shape, options, xp=xp)
-    aligned = fourier_translate(pair.cross, -first.offset, shape, xp=xp)
+    aligned = fourier_translate(pair.cross, -highest(first, xp=xp).offset, shape, xp=xp)
     cross = without_mean(radial_mean(xp.real(aligned), shape, xp=xp)[0])
     gain = _ring_gain(rings._replace(cross=cross), p_r, xp=xp)
     weights = filtered(cross, gain)

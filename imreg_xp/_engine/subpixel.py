@@ -6,7 +6,8 @@ The trigonometric interpolant of a map of real samples is, next to a whole pixel
 
 with the columns A of each axis a piece of a table that depends on its length alone: one product of real matrices gives
 the whole neighbourhood. The terms die out as :math:`(\pi x)^j / j!`, and A is the product of a table with fewer columns
-and a small one. The Taylor polynomial of the modes at the point found needs few terms.
+and a small one. The Taylor polynomial of the modes at the point found needs few terms, that at p ten: what the next
+ones hold is, to rounding, a polynomial of these.
 """
 
 from __future__ import annotations
@@ -15,19 +16,21 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.polynomial import chebyshev
+from scipy.special import gamma
 
 from .._array import Array, Namespace, accumulator_dtype, complex_dtype
 from .._bounds import bounded
 from .._kernels import Lookup, per_item
 from .._static import table
 from .._sums import largest
-from ..fft_tools._dft import taylor_basis
+from ..fft_tools._dft import lag_basis, taylor_basis
 from ..fft_tools._modes import interpolation_table, series_factor
 from ..fft_tools._sums import contract, derivative, slopes_and_bends, taylor_sums
 from ._linalg import ascent
 from .problem import column
 
-__all__ = ["Peak", "polished", "refined"]
+__all__ = ["Nearby", "Peak", "highest", "nearby", "polished", "refined"]
 
 _Maker = Callable[..., np.ndarray]
 
@@ -37,6 +40,8 @@ _FINE = 16  # samples per pixel of the local grid, in three dimensions half of i
 _ON_MAP = {32: (16, 12, 1), 64: (20, 14, 3)}
 _BY_MODES = {32: 4, 64: 6}  # coefficients next to a maximum that is known but for a step, by the bits of the modes
 _STEPS = 2  # from there
+_NEARBY, _ORDERS = 10, 16  # coefficients next to a pixel, and to how many they are continued: to 5e-8 at its edge
+_STEPS_NEARBY = 3
 
 
 class Peak(NamedTuple):
@@ -48,6 +53,17 @@ class Peak(NamedTuple):
     hessian: Array
 
 
+class Nearby(NamedTuple):
+    """C next to where it is largest: Taylor coefficients (batch, orders, ...) at a whole pixel (batch, ndim).
+
+    They are still to be divided by a `unit` (batch,), if any.
+    """
+
+    taylor: Array
+    lag: Array
+    unit: Array | None
+
+
 def refined(values: Array, index: Array, lag: Array, unit: Array | None, *, xp: Namespace) -> Peak:
     """Return the maximum of the interpolant of maps (batch, ...) next to the pixel `index` (batch, ndim), at `lag`.
 
@@ -56,9 +72,29 @@ def refined(values: Array, index: Array, lag: Array, unit: Array | None, *, xp: 
     The best of a grid comes first: from the whole-pixel peak Newton's method diverges in one of ten shallow spectra,
     from there it was not seen to.
     """
-    ndim = index.shape[1]
     orders, rank, steps = _ON_MAP[min(xp.finfo(values.dtype).bits, 64)]
-    taylor = _coefficients(values, index, orders, rank, xp=xp)
+    return _best(_coefficients(values, index, orders, rank, xp=xp), lag, unit, steps=steps, xp=xp)
+
+
+def nearby(spectrum: Array, lag: Array, shape: Sequence[int], unit: Array | None, *, xp: Namespace) -> Nearby:
+    """Return what the modes of maps in single precision, which `unit` (batch,) is to divide, say next to a pixel."""
+    acc = complex_dtype(lag.dtype, xp=xp)
+    columns = lag_basis(shape, lag, _NEARBY, dtype=spectrum.dtype, xp=xp)
+    return Nearby(xp.real(contract(spectrum, columns, dtype=acc, xp=xp)), lag, unit)
+
+
+def highest(found: Nearby | Peak, *, xp: Namespace) -> Peak:
+    """Return the maximum next to a pixel, if it is not known yet."""
+    if isinstance(found, Peak):
+        return found
+    taylor, ndim = found.taylor, found.lag.shape[1]
+    taylor = _by_tables(taylor, _continued, [(_NEARBY, _ORDERS)] * ndim, dtype=taylor.dtype, xp=xp)
+    return _best(taylor, found.lag, found.unit, steps=_STEPS_NEARBY, xp=xp)
+
+
+def _best(taylor: Array, lag: Array, unit: Array | None, *, steps: int, xp: Namespace) -> Peak:
+    """Return the maximum of Taylor series about `lag`, whose first axis is the last: the best of a grid, and steps."""
+    ndim, orders = lag.shape[1], taylor.shape[-1]
     taylor = taylor if unit is None else taylor / column(unit, taylor, xp=xp)
     grid = _by_tables(taylor, _powers, [(ndim, orders)] * ndim, dtype=taylor.dtype, xp=xp)
     best = largest(xp.reshape(grid, (grid.shape[0], -1)), xp=xp)
@@ -167,6 +203,23 @@ def _by_table(values: Array, make: _Maker, args: tuple[int, ...], dtype: Any, *,
 
 
 _BY_TABLE = {ndim: per_item(_by_table, lead=ndim) for ndim in (1, 2, 3)}
+
+
+def _continued(orders: int, more: int) -> np.ndarray:
+    """(orders, more): Taylor coefficients of waves of up to half a cycle per pixel, continued by polynomials of these.
+
+    The next coefficient is a power of the frequency, and that is, but for the Chebyshev polynomials of high degree in
+    it, a sum of lower powers (economization of power series).
+    """
+    # in units of a quarter turn: of the highest frequency the coefficient of order j is i^j (pi / 2)^j 2^j / j!
+    made = np.eye(orders, more)
+    for j in range(orders, more):
+        lower = chebyshev.cheb2poly(chebyshev.poly2cheb(np.eye(j + 1)[j])[:orders])
+        k = np.arange(len(lower))
+        # (i pi z)^j / j! with z^j = sum_k lower_k z^k; only k of the parity of j: the quotient is real
+        sign = np.where((j - k) % 4 == 0, 1.0, -1.0)
+        made[: len(lower), j] = lower * sign * np.pi ** (j - k) * gamma(k + 1) / gamma(j + 1)
+    return made
 
 
 def _grid(ndim: int) -> np.ndarray:

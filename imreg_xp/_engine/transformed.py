@@ -62,7 +62,8 @@ def transformed(side: Side, options: Options, reference: Transformed | None = No
         # the highest less the mean is, to the last bit, the highest of what is left when the mean is taken off
         top, factor = _scale(_top(side, xp=xp), mean, side.err, acc, xp=xp)
         x, square = normalised(x, mean, factor, acc, xp=xp)
-    spectrum = transform_less_mean(x, mean if precise else None, conjugate=reference is None, xp=xp)
+    there = mean if precise or taken is not None else None
+    spectrum = transform_less_mean(x, there, small=taken is not None, conjugate=reference is None, xp=xp)
     if white:
         moments = _moments(spectrum, shape, xp=xp)
     unit = None

@@ -17,17 +17,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._array import Array, Namespace, complex_dtype
-from .._kernels import compiles, elementwise, per_item
+from .._kernels import Lookup, compiles, elementwise, per_item
 from .._layout import zero_padded
 from .._providers import Factors, inverse_transform, phases, product
 from .._static import table
 from ._modes import (
     frequency,
     low_frequency,
+    mode_numbers,
     moving_frequency,
     moving_modes,
     nyquist,
     order_columns,
+    roots_of_unity,
     taylor_columns,
 )
 
@@ -37,6 +39,7 @@ __all__ = [
     "dft_basis",
     "fourier_translate",
     "irfft",
+    "lag_basis",
     "part",
     "phasor",
     "rfft",
@@ -125,6 +128,23 @@ def taylor_basis(
         places = (lag[:, axis, None], offset[:, axis, None])
         columns.append(_turned(column, nu, moving, *places, waves=dtype, dtype=made, xp=xp))
     return columns
+
+
+def lag_basis(shape: Sequence[int], lag: Array, orders: int, *, dtype: Any, xp: Namespace) -> list[Array]:
+    """Return the columns of `taylor_basis` for whole pixels (batch, ndim), all in one complex dtype."""
+    columns = []
+    for axis, column in enumerate(taylor_columns(shape, orders, lag, dtype=dtype, xp=xp)):
+        n, half = shape[axis], axis == len(shape) - 1
+        mode = table(mode_numbers, n, half, dtype=xp.int64, like=lag, xp=xp)[None, :]
+        roots = Lookup(table(roots_of_unity, n, dtype=dtype, like=lag, xp=xp))
+        columns.append(_looked_up(column, mode, roots, lag[:, axis, None], n=n, xp=xp))
+    return columns
+
+
+@per_item(lead=2)
+def _looked_up(column: Array, mode: Array, roots: Lookup, lag: Array, *, n: int, xp: Namespace) -> Array:
+    """Return what belongs to modes (1, modes, orders), those of such numbers (1, modes), at a pixel (batch, 1)."""
+    return roots.at((mode * xp.astype(lag, mode.dtype)) % n, xp=xp)[..., None] * column
 
 
 @per_item(lead=2)

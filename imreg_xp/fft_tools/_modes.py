@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -24,12 +25,14 @@ __all__ = [
     "half_weights",
     "interpolation_table",
     "low_frequency",
+    "mode_numbers",
     "mode_sums",
     "moment_columns",
     "moving_frequency",
     "moving_modes",
     "nyquist",
     "order_columns",
+    "roots_of_unity",
     "series_factor",
     "taylor_columns",
 ]
@@ -40,6 +43,16 @@ _REACH = 0.75  # pixels: how far from a sample an interpolant is looked at, as a
 def frequency(n: int, half: bool) -> np.ndarray:
     """Return the frequencies of one axis, on the host."""
     return np.fft.rfftfreq(n) if half else np.fft.fftfreq(n)
+
+
+def mode_numbers(n: int, half: bool) -> np.ndarray:
+    """Return how many waves each mode of one axis has, on the host."""
+    return np.round(n * frequency(n, half)).astype(np.int64)
+
+
+def roots_of_unity(n: int) -> np.ndarray:
+    """Return exp(2 pi i k / n) for k from 0 to n - 1, on the host."""
+    return np.exp(2j * np.pi * (np.arange(n) / n))
 
 
 def low_frequency(n: int, half: bool) -> np.ndarray:
@@ -173,13 +186,13 @@ def interpolation_table(
     return table(_samples, n, orders, rank, rank_first, dtype=dtype, like=like, xp=xp)
 
 
-def taylor_columns(shape: Sequence[int], orders: int, like: Array, *, xp: Namespace) -> list[Array]:
+def taylor_columns(shape: Sequence[int], orders: int, like: Array, *, dtype: Any = None, xp: Namespace) -> list[Array]:
     r"""Return per axis (1, modes, orders): :math:`(2\pi i\nu)^j / j!`, with the weights of the half axis.
 
-    Those of the last axis are of the precision of `like`.
+    Those of the last axis are of the precision of `like`, if no complex dtype is given for all.
     """
-    acc = complex_dtype(accumulator_dtype(like, xp=xp), xp=xp)
-    own = complex_dtype(like.dtype, xp=xp)
+    acc = dtype or complex_dtype(accumulator_dtype(like, xp=xp), xp=xp)
+    own = dtype or complex_dtype(like.dtype, xp=xp)
     return [table(_taylor, n, half, orders, dtype=own if half else acc, like=like, xp=xp) for n, half in _axes(shape)]
 
 
@@ -207,11 +220,7 @@ def entries(ndim: int) -> np.ndarray:
     return np.concatenate([unit, np.add.outer(unit, unit).ravel()])
 
 
-def falling(orders: int, which: str) -> np.ndarray:
-    """(orders, 3): factor or power of x in the k-th derivative of x^j, j! / (j - k)! x^(j - k), on the host."""
+def falling(orders: int) -> np.ndarray:
+    """(orders, 3): the factor in the k-th derivative of x^j, j! / (j - k)!, on the host."""
     j = np.arange(orders)[:, None]
-    return (
-        np.concatenate([np.ones_like(j), j, j * (j - 1)], axis=1)
-        if which == "factor"
-        else np.maximum(j - np.arange(3), 0)
-    )
+    return np.concatenate([np.ones_like(j), j, j * (j - 1)], axis=1)

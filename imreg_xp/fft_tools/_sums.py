@@ -25,7 +25,8 @@ def contract(spectrum: Array, columns: Sequence[Array], *, dtype: object = None,
     spectrum
         (batch, modes_1, ..., modes_k)
     columns
-        k arrays (batch or 1, modes_i, K_i); the last is cast to the dtype of `spectrum` for the long sums.
+        k arrays (batch or 1, modes_i, K_i); the last is cast to the dtype of `spectrum` for the long sums. Of two axes
+        the first has these, if there are more modes along it and its columns are of that dtype and batch.
     dtype
         That of the sums over the remaining axes and of the result; the dtype of the last columns unless given.
 
@@ -33,7 +34,11 @@ def contract(spectrum: Array, columns: Sequence[Array], *, dtype: object = None,
     -------
     (batch, K_1, ..., K_k).
     """
-    dtype = columns[-1].dtype if dtype is None else dtype
+    dtype, first = columns[-1].dtype if dtype is None else dtype, columns[0]
+    own = spectrum.dtype == first.dtype and spectrum.shape[:2] == first.shape[:2]
+    if own and spectrum.ndim == 3 and spectrum.shape[1] > spectrum.shape[2]:
+        t = xp.astype(xp.matmul(xp.matrix_transpose(first), spectrum), dtype, copy=False)
+        return xp.matmul(t, xp.astype(columns[1], dtype, copy=False))
     return _along_others(_along_last(spectrum, columns[-1], dtype, xp=xp), columns[:-1], spectrum.shape[1:-1], xp=xp)
 
 
@@ -125,10 +130,13 @@ def _real_times_complex(a: Array, b: Array, *, xp: Namespace) -> bool:
 
 def taylor_sums(series: Array, x: Array, *, xp: Namespace) -> Array:
     """Return values and derivatives (batch, 3, ..., 3) of Taylor series (batch, orders, ...) at x (batch, ndim)."""
-    factor, power = (
-        table(falling, series.shape[1], which, dtype=x.dtype, like=x, xp=xp) for which in ("factor", "power")
-    )
-    columns = xp.astype(factor * x[..., None, None] ** power, series.dtype, copy=False)
+    one, powers = xp.ones_like(x), [xp.ones_like(x)]
+    for _ in range(1, series.shape[1]):
+        powers.append(powers[-1] * x)
+    # those of x^j go by x^j, x^(j-1) and x^(j-2)
+    shifted = [xp.stack([one] * k + powers[: len(powers) - k], axis=-1) for k in range(3)]
+    factor = table(falling, series.shape[1], dtype=x.dtype, like=x, xp=xp)
+    columns = xp.astype(factor * xp.stack(shifted, axis=-1), series.dtype, copy=False)
     return contract(series, [columns[:, axis, ...] for axis in range(x.shape[-1])], xp=xp)
 
 
