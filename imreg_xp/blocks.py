@@ -57,7 +57,8 @@ def _look_at(
     if maps or any(mask is not None for mask in masks) or not options["check_finite"]:
         return None
     if isinstance(reference, np.ndarray):
-        return _LookOnHost(reference) if reference.dtype in (np.float32, np.float64) else None
+        suits = reference.dtype in (np.float32, np.float64) and reference.ndim == len(stack.source.shape) - 1
+        return _LookOnHost(reference) if suits else None
     return None if not is_traced_or_remote(reference) or is_traced(reference) else _Look(reference, stack, xp=xp)
 
 

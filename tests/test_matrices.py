@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from imreg_xp._array import array_namespace
 from imreg_xp.fft_tools import dftups, upsample_image
 from imreg_xp.fft_tools._matrices import Line, is_small
+from imreg_xp.fft_tools._sums import contract
 from imreg_xp.fft_tools.scale import fourier_interpnd
 from imreg_xp.fft_tools.upsample import dftups1d
 from imreg_xp.fft_tools.zoom import zoomnd
@@ -55,6 +57,33 @@ def test_dftups_is_the_crop_of_the_padded_transform(backend, rng, shape, dtype, 
     found = dftups(backend.asarray(data), rows, columns, 4, offset, -offset)
     whole = np.roll(padded_transform(data, 4), (offset, -offset), (-2, -1))
     np.testing.assert_allclose(backend.to_numpy(found), whole[..., :rows, :columns], atol=tolerance(backend, dtype))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("shape", [(12,), (14, 9), (9, 14), (6, 5, 7)], ids=str)
+@pytest.mark.parametrize("precise", [(), (0,), (-1,), (0, -1)], ids=str)
+def test_contractions_are_sums_over_all_modes(backend, rng, shape, batch, precise):
+    """Whichever axis goes first: that depends on lengths, batches and dtypes."""
+    if precise and not backend.has_float64:
+        pytest.skip("no float64")
+
+    def numbers(*size, double):
+        values = rng.normal(size=size) + 1j * rng.normal(size=size)
+        return values.astype("complex128" if double else "complex64")
+
+    letters = "abc"[: len(shape)]
+    spectrum = numbers(3, *shape, double=False)
+    doubles = [axis % len(shape) for axis in precise]
+    columns = [numbers(batch, n, 2 + axis, double=axis in doubles) for axis, n in enumerate(shape)]
+    each = [np.broadcast_to(c, (3, *c.shape[1:])) for c in columns]
+    terms = ",".join(["z" + letters, *(f"z{a}{a.upper()}" for a in letters)])
+    expected = np.einsum(f"{terms}->z{letters.upper()}", spectrum, *each)
+    here = [backend.asarray(a) for a in (spectrum, *columns)]
+    xp = array_namespace(x=here[0])
+    wide = xp.complex128 if backend.has_float64 else xp.complex64
+    found = contract(here[0], here[1:], dtype=wide, xp=xp)
+    assert found.dtype == wide
+    np.testing.assert_allclose(backend.to_numpy(found), expected, atol=1e-4 * np.max(abs(expected)))
 
 
 def test_dftups1d_is_the_sum(backend, rng):

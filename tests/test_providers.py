@@ -11,6 +11,7 @@ from imreg_xp._engine.binning import block_mean
 from imreg_xp._layout import Unit, zero_padded
 from imreg_xp._providers import (
     as_reals,
+    in_range,
     inverse_transform,
     maps_in_single,
     phases,
@@ -46,6 +47,51 @@ def test_transform_with_other_ffts(rng):
     xp = array_namespace(x=images, use_numpy_fft=True)
     found = transform_less_mean(images, images.mean(axis=(1, 2)), conjugate=True, xp=xp)
     np.testing.assert_allclose(found, expected, atol=1e-13)
+
+
+def test_a_small_mean_is_cleared_in_the_transform(rng):
+    images = (rng.normal(size=(3, 24, 25)) + 1.5).astype("float32")
+    exact = np.fft.rfftn(images.astype(float) - images.mean(axis=(1, 2), keepdims=True, dtype=float), axes=(1, 2))
+    exact[:, 0, 0] = 0
+    xp = array_namespace(x=images)
+    found = transform_less_mean(images, images.mean(axis=(1, 2)), small=True, conjugate=False, xp=xp)
+    assert found.dtype == np.complex64
+    np.testing.assert_allclose(found, exact, atol=1e-4)
+    np.testing.assert_array_equal(found[:, 0, 0], 0)
+
+
+LEVELS = {"none": 0.0, "small": 1.5, "large": 40.0, "negative": -1.9, "too large": 1e4}
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-20, 1e17])
+@pytest.mark.parametrize("shape", [(40, 33), (500,)])
+def test_images_in_range(rng, shape, unit):
+    """Sums of squares less the mean, whatever the level; only a large level and a wild unit make another image."""
+    noise = rng.normal(size=(len(LEVELS), *shape))
+    images = (unit * (noise + np.reshape(list(LEVELS.values()), (-1,) + (1,) * len(shape)))).astype("float32")
+    given = images.copy()
+    xp = array_namespace(x=images)
+    axes = tuple(range(1, images.ndim))
+    mean = images.mean(axis=axes, dtype=float).astype("float32")
+    x, sums, scale = in_range(images, mean, np.float64, xp=xp)
+    np.testing.assert_array_equal(images, given)
+    exact = images.astype(float) - mean.astype(float).reshape((-1,) + (1,) * len(shape))
+    np.testing.assert_allclose(sums * scale**2, np.sum(exact**2, axis=axes), rtol=1e-5)
+    assert np.all((scale == 1) == (unit == 1))
+    for name, one, before, less in zip(LEVELS, x * scale.reshape((-1,) + (1,) * len(shape)), given, exact, strict=True):
+        kept = unit == 1 and name in ("none", "small", "negative")
+        np.testing.assert_allclose(one, before if kept else less, atol=2e-3 * unit)
+    # each by itself, to the last bit
+    for k in range(len(LEVELS)):
+        alone = in_range(images[k : k + 1], mean[k : k + 1], np.float64, xp=xp)
+        for a, b in zip(alone, (x, sums, scale), strict=True):
+            np.testing.assert_array_equal(a[0], b[k])
+
+
+def test_images_in_range_that_all_are_are_not_copied(rng):
+    images = rng.normal(size=(2, 16, 16)).astype("float32")
+    x, _, _ = in_range(images, images.mean(axis=(1, 2)), np.float64, xp=array_namespace(x=images))
+    assert x is images
 
 
 @pytest.mark.parametrize("keep", [True, False])

@@ -156,6 +156,33 @@ def test_a_bad_frame_leaves_its_neighbours_as_they_are(boundary, noise, name, dt
         assert np.all(np.isnan(found.shift[2]))
 
 
+@pytest.mark.parametrize("noise", ["white", "correlated"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_many_frames_are_those_of_few(noise, dtype):
+    """Their numbers are concluded some hundreds at a time, whatever chunks they come in and wherever bad ones are."""
+    rng = np.random.default_rng(8)
+    sky = random_sky((16, 18), rng, beam=1.2)
+    reference = cut(sky, (0, 0), (16, 18)).astype(dtype)
+    moved = np.stack([np.roll(reference, (k % 5 - 2, k % 3), axis=(0, 1)) for k in range(601)])
+    frames = (moved + 0.05 * rng.standard_normal(moved.shape)).astype(dtype)
+    options = {"boundary": "wrap", "noise": noise}
+    whole = imreg_xp.register_stack(reference, frames, chunk=7, **options)
+    np.testing.assert_array_equal(whole.status, 0)
+    np.testing.assert_allclose(whole.shift[:, 0], [2 - k % 5 for k in range(601)], atol=0.2)
+    bad = [0, 6, 90, 300, 301, 600]
+    spoilt = frames.copy()
+    spoilt[bad] = np.nan
+    found = imreg_xp.register_stack(reference, spoilt, chunk=7, **options)
+    others = np.setdiff1d(np.arange(601), bad)
+    for name, a, b in zip(whole._fields, found, whole, strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_array_equal(a[others], b[others], err_msg=name)
+    np.testing.assert_array_equal(found.status[bad], Status.TOO_FEW_VALID)
+    some = imreg_xp.register(reference, frames[255:258], **options)
+    for name, a, b in zip(whole._fields, some, whole, strict=True):
+        np.testing.assert_allclose(a, b[255:258], rtol=1e-3, atol=1e-4, err_msg=name)
+
+
 class Stored:
     """What h5py and zarr give: rows on request, no arithmetic."""
 

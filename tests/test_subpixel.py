@@ -10,7 +10,8 @@ import pytest
 
 import imreg_xp._array as border
 from imreg_xp._engine.peaks import argmax, lags
-from imreg_xp._engine.subpixel import polished, refined
+from imreg_xp._engine.subpixel import _continued, highest, nearby, polished, refined
+from imreg_xp.fft_tools._dft import lag_basis, taylor_basis
 
 SHAPES = [(31,), (40,), (21, 24), (24, 33), (30, 16), (9, 12, 10)]
 
@@ -25,17 +26,17 @@ def bumps(rng, shape):
     return maps.real
 
 
-def highest(maps, shape, single):
-    """Return the whole pixel and the maximum next to it, by maps or by such in single precision and the modes."""
+def found_by(maps, shape, way):
+    """Return the whole pixel and the maximum next to it, told in one of three ways."""
     xp = border.array_namespace(values=maps)
-    chosen = xp.astype(maps, xp.float32) if single else maps
+    chosen = maps if way == "map" else xp.astype(maps, xp.float32)
     index = argmax(chosen, xp=xp)
     lag = lags(index, shape, xp=xp)
+    spectrum = xp.fft.rfftn(maps, axes=tuple(range(1, maps.ndim))) / math.prod(shape)
+    if way == "modes":
+        return index, highest(nearby(xp.astype(spectrum, xp.complex64), lag, shape, None, xp=xp), xp=xp)
     found = refined(chosen, index, lag, None, xp=xp)
-    if not single:
-        return index, found
-    axes = tuple(range(1, maps.ndim))
-    return index, polished(lag, found.offset, xp.fft.rfftn(maps, axes=axes) / math.prod(shape), shape, None, xp=xp)
+    return index, found if way == "map" else polished(lag, found.offset, spectrum, shape, None, xp=xp)
 
 
 def directly(values, pixel, x, orders):
@@ -51,13 +52,15 @@ def directly(values, pixel, x, orders):
     return np.sum(total).real
 
 
-@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize("way", ["map", "map and modes", "modes"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_it_is_the_maximum_of_the_interpolant(backend, rng, shape, single):
+def test_it_is_the_maximum_of_the_interpolant(backend, rng, shape, way):
     maps = bumps(rng, shape)
-    _, found = highest(backend.asarray(maps), shape, single or not backend.has_float64)
+    _, found = found_by(
+        backend.asarray(maps), shape, "map and modes" if way == "map" and not backend.has_float64 else way
+    )
     offset, value, hessian = (backend.to_numpy(x) for x in (found.offset, found.value, found.hessian))
-    double = backend.has_float64
+    double = backend.has_float64 and way != "modes"
     pixels = np.array([np.unravel_index(np.argmax(m), shape) for m in maps])
     assert np.all(abs((offset - pixels + np.array(shape) / 2) % np.array(shape) - np.array(shape) / 2) < 1)
     unit = np.eye(len(shape), dtype=int)
@@ -73,12 +76,39 @@ def test_it_is_the_maximum_of_the_interpolant(backend, rng, shape, single):
         np.testing.assert_allclose(hessian[b], expected, atol=scale * (1e-5 if double else 1e-3))
 
 
-@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize("way", ["map", "map and modes", "modes"])
 @pytest.mark.parametrize("shape", [(40,), (21, 24)], ids=str)
-def test_no_point_nearby_is_higher(rng, shape, single):
+def test_no_point_nearby_is_higher(rng, shape, way):
     maps = bumps(rng, shape)
-    index, found = highest(maps, shape, single)
+    index, found = found_by(maps, shape, way)
     around = itertools.product(np.linspace(-0.9, 0.9, 13), repeat=len(shape))
+    least = found.value * (1 + (1e-6 if way == "modes" else 1e-9))
     for move in around:
         for b, one in enumerate(maps):
-            assert directly(one, index[b], index[b] + np.array(move), (0,) * len(shape)) <= found.value[b] * (1 + 1e-9)
+            assert directly(one, index[b], index[b] + np.array(move), (0,) * len(shape)) <= least[b]
+
+
+@pytest.mark.parametrize(("reach", "most"), [(0.5, 2e-12), (0.75, 1e-9), (1.0, 2e-7)])
+def test_few_coefficients_tell_the_next_ones(reach, most):
+    """Waves of up to half a cycle per pixel, from their first 14 Taylor coefficients; alone these are off by 1e-4."""
+    nu, x = np.linspace(-0.5, 0.5, 101)[:, None], np.linspace(-reach, reach, 41)
+    j = np.arange(14)
+    first = (2j * np.pi * nu) ** j / [math.factorial(k) for k in j]
+    found = first @ _continued(14, 18) @ x ** np.arange(18)[:, None]
+    assert np.max(abs(found - np.exp(2j * np.pi * nu * x))) < most
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("shape", [(7,), (12, 9), (9, 12), (4, 5, 6)], ids=str)
+def test_columns_at_whole_pixels_are_those_of_any_place(backend, rng, shape, dtype):
+    if dtype == "complex128" and not backend.has_float64:
+        pytest.skip("no double precision")
+    lag = backend.asarray(rng.integers(-20, 20, (3, len(shape))).astype(float))
+    xp = border.array_namespace(lag=lag)
+    dtype = getattr(xp, dtype)
+    found = lag_basis(shape, lag, 5, dtype=dtype, xp=xp)
+    expected = taylor_basis(shape, lag, lag, 5, dtype=dtype, xp=xp)
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == dtype
+        a, b = backend.to_numpy(a), backend.to_numpy(b)
+        np.testing.assert_allclose(a, b, atol=5e-5 if dtype == xp.complex64 else 1e-12)
