@@ -27,8 +27,8 @@ class Pairs:
         self._look = None if callable(reference) else _look_at(reference, stack, options, xp=stack.xp)
         self._first: tuple[_Sides, Options] | None = None
 
-    def __call__(self, block: Block, options: dict[str, Any]) -> tuple[_Sides, Options]:
-        """Return them with the options for this block."""
+    def of(self, block: Block, options: dict[str, Any]) -> tuple[_Sides, Options]:
+        """Return both, with the options for this block."""
         seen = self._look(block) if self._look else None
         mean = seen.means[1] if seen else None
         if seen and mean is not None and self._first:

@@ -34,7 +34,6 @@ def on_image(
     reference: Array | Callable[[Block], Array], stack: Frames, options: dict[str, Any], advance: _Advance
 ) -> Registration:
     """Register all frames on one image, or on those that a function gives for a block of frames."""
-    xp = stack.xp
     kept: dict[Any, Any] | None = None if callable(reference) else {}
     pairs = Pairs(reference, stack, options)
 
@@ -43,13 +42,13 @@ def on_image(
             yield block, options | {k: stack.per_frame(options[k], block) for k in ("moving_err", "moving_valid")}
 
     def registered(part: tuple[Block, dict[str, Any]]) -> tuple[Found | Registration, Options, int]:
-        sides, chosen = pairs(*part)
-        found = measured(*sides, chosen, kept=kept, xp=xp)
-        return found if kept is not None else concluded(found, chosen, xp=xp), chosen, part[0].size
+        sides, chosen = pairs.of(*part)
+        found = measured(*sides, chosen, kept=kept, xp=stack.xp)
+        return found if kept is not None else concluded(found, chosen, xp=stack.xp), chosen, part[0].size
 
-    parts = list(_concluded(stack.done(registered, read()), advance, xp=xp))
+    parts = list(_concluded(stack.done(registered, read()), advance, xp=stack.xp))
     fields = zip(*parts, strict=True)
-    return Registration(*(xp.concat(list(x), axis=0) if len(x) > 1 else x[0] for x in fields))
+    return Registration(*(stack.xp.concat(list(x), axis=0) if len(x) > 1 else x[0] for x in fields))
 
 
 def _concluded(

@@ -58,7 +58,7 @@ ROOMS = (
     Room(
         "native face",
         3,
-        ("registration", "transforms", "coadds", "rounds", "links", "lazy", "stacks"),
+        ("registration", "transforms", "coadds", "blocks", "rounds", "links", "lazy", "stacks"),
         also=("inputs", "frames", "adjustment"),
     ),
     Room("documented face", 3, ("chi2_shifts", "cross_correlation_shifts", "register_images"), also=("inputs",)),

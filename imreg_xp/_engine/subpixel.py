@@ -214,13 +214,14 @@ def _continued(orders: int, more: int) -> np.ndarray:
     They are powers of the frequency, and the next one is, but for Chebyshev polynomials of high degree in it, a sum of
     lower ones (economization of power series).
     """
-    made = np.eye(orders, more)
+    columns = [*np.eye(orders)]
     for j in range(orders, more):
         lower = chebyshev.cheb2poly(chebyshev.poly2cheb(np.eye(j + 1)[j])[:orders])
         # z^j is the sum of lower_k z^k, the coefficient (i pi z)^j / j!, and j - k even
-        for k, share in enumerate(lower):
-            made[k, j] = share * (-1) ** ((j - k) // 2) * math.pi ** (j - k) / math.perm(j, j - k)
-    return made
+        k = np.arange(orders)
+        share = np.append(lower, np.zeros(orders - len(lower))) * (-1.0) ** ((j - k) // 2) * math.pi ** (j - k)
+        columns.append(share / [math.perm(j, j - a) for a in range(orders)])
+    return np.stack(columns, axis=1)
 
 
 def _grid(ndim: int) -> np.ndarray:
