@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -115,7 +116,7 @@ class _LookOnHost:
         if block.images.dtype != self._mean.dtype:
             return None
         mean = self._mean_of(block.images)
-        finite = bool(np.isfinite(self._mean) and np.all(np.isfinite(mean)))
+        finite = math.isfinite(self._mean) and all(map(math.isfinite, mean.tolist()))
         return Seen(True, (self._mean, mean)) if finite else Seen(finite=False)
 
     def _mean_of(self, images: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from imreg_xp._providers import (
     phases,
     product,
     transform_less_mean,
+    whole_powers,
     with_items,
 )
 from imreg_xp._sums import ends_of, image_means, inner, largest, matmul, range_sums, seen_in
@@ -92,6 +93,16 @@ def test_images_in_range_that_all_are_are_not_copied(rng):
     images = rng.normal(size=(2, 16, 16)).astype("float32")
     x, _, _ = in_range(images, images.mean(axis=(1, 2)), np.float64, xp=array_namespace(x=images))
     assert x is images
+
+
+def test_whole_powers(backend):
+    x = np.array([[0.0, -0.7, 1.5], [-2.0, 1.0, 1e-3]])
+    exponents = np.maximum(np.arange(6)[:, None] - np.arange(3), 0)
+    given = backend.asarray(x)
+    xp = array_namespace(x=given)
+    found = whole_powers(given, xp.astype(backend.asarray(exponents), given.dtype))
+    expected = x[..., None, None] ** exponents
+    np.testing.assert_allclose(backend.to_numpy(found), expected, rtol=1e-13 if backend.has_float64 else 1e-5)
 
 
 @pytest.mark.parametrize("keep", [True, False])

@@ -220,7 +220,11 @@ def entries(ndim: int) -> np.ndarray:
     return np.concatenate([unit, np.add.outer(unit, unit).ravel()])
 
 
-def falling(orders: int) -> np.ndarray:
-    """(orders, 3): the factor in the k-th derivative of x^j, j! / (j - k)!, on the host."""
+def falling(orders: int, which: str) -> np.ndarray:
+    """(orders, 3): factor or power of x in the k-th derivative of x^j, j! / (j - k)! x^(j - k), on the host."""
     j = np.arange(orders)[:, None]
-    return np.concatenate([np.ones_like(j), j, j * (j - 1)], axis=1)
+    return (
+        np.concatenate([np.ones_like(j), j, j * (j - 1)], axis=1)
+        if which == "factor"
+        else np.maximum(j - np.arange(3), 0)
+    )

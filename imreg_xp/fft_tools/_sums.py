@@ -8,6 +8,7 @@ from typing import Any
 
 from .._array import Array, Namespace, is_kind
 from .._kernels import Columns, RowSums, elementwise
+from .._providers import whole_powers
 from .._static import table
 from .._sums import matmul
 from ._modes import entries, falling
@@ -130,13 +131,10 @@ def _real_times_complex(a: Array, b: Array, *, xp: Namespace) -> bool:
 
 def taylor_sums(series: Array, x: Array, *, xp: Namespace) -> Array:
     """Return values and derivatives (batch, 3, ..., 3) of Taylor series (batch, orders, ...) at x (batch, ndim)."""
-    one, powers = xp.ones_like(x), [xp.ones_like(x)]
-    for _ in range(1, series.shape[1]):
-        powers.append(powers[-1] * x)
-    # those of x^j go by x^j, x^(j-1) and x^(j-2)
-    shifted = [xp.stack([one] * k + powers[: len(powers) - k], axis=-1) for k in range(3)]
-    factor = table(falling, series.shape[1], dtype=x.dtype, like=x, xp=xp)
-    columns = xp.astype(factor * xp.stack(shifted, axis=-1), series.dtype, copy=False)
+    factor, power = (
+        table(falling, series.shape[1], which, dtype=x.dtype, like=x, xp=xp) for which in ("factor", "power")
+    )
+    columns = xp.astype(factor * whole_powers(x, power), series.dtype, copy=False)
     return contract(series, [columns[:, axis, ...] for axis in range(x.shape[-1])], xp=xp)
 
 
