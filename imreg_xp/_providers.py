@@ -68,17 +68,16 @@ def transform_less_mean(x: Array, mean: Array | None, *, small: bool = False, co
 def in_range(x: Array, mean: Array, acc: Any, *, xp: Namespace) -> tuple[Array, Array, Array] | None:
     """Return images (batch, ...), the sums of the squares of their values less their means, and a scale (batch,).
 
-    A mean that is larger than twice the rms is taken off. Images are divided by the scale, which is 1 where powers
-    neither overflow nor vanish: the host sees it at once, and spares four passes. None where it is not the host that
-    works.
+    A mean that is larger than twice the rms is taken off; for the sums of the others it must be exact to its dtype.
+    Images are divided by the scale, which is 1 where powers neither overflow nor vanish: the host sees it at once, and
+    spares four passes. None where it is not the host that works.
     """
     if not isinstance(x, np.ndarray):
         return None
     pixels, scale = math.prod(x.shape[1:]), np.ones(x.shape[0])
-    with np.errstate(all="ignore"):
-        squares = inner(x, x, acc, xp=xp)
     levels, most = [pixels * low * low for low in mean.tolist()], _MOST / pixels
-    sums = squares - levels
+    with np.errstate(all="ignore"):
+        sums = inner(x, x, acc, xp=xp) - levels
     pairs = zip(sums.tolist(), levels, strict=True)
     others = [k for k, (a, level) in enumerate(pairs) if not max(level / _SMALL_LEVEL, _LEAST) <= a < most]
     if not others:

@@ -35,9 +35,10 @@ def matmul(a: Array, b: Array, *, xp: Namespace) -> Array:
 
 
 def image_means(x: Array, ndim: int, *, xp: Namespace) -> Array:
-    """Return the means over the last axes, (batch...). The host sums short rows of large images by a product.
+    """Return the means over the last axes, (batch...), on the host to the last digit of their dtype.
 
-    That takes half the time. Long rows would lose digits: products add one after the other.
+    There short rows of large images are summed by a product, in half the time. Of long rows it would lose digits, as it
+    adds one after the other; so do other sums in single precision where the last axis is not the last in memory.
     """
     pixels = math.prod(x.shape[x.ndim - ndim :])
     suits = isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.flags.c_contiguous
@@ -45,7 +46,10 @@ def image_means(x: Array, ndim: int, *, xp: Namespace) -> Array:
         sums = np.matmul(x.reshape(-1, _ROW), np.ones(_ROW, x.dtype))
         rows = sums.reshape(*x.shape[: x.ndim - ndim], -1)
         return np.asarray(np.add.reduce(rows, axis=-1, dtype=np.float64) / pixels).astype(x.dtype)
-    return xp.mean(x, axis=tuple(range(x.ndim - ndim, x.ndim)))
+    axes = tuple(range(x.ndim - ndim, x.ndim))
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f":
+        return np.asarray(np.mean(x, axis=axes, dtype=np.float64)).astype(x.dtype)
+    return xp.mean(x, axis=axes)
 
 
 def seen_in(x: Array, ndim: int, *, xp: Namespace) -> tuple[Array, Array | None]:

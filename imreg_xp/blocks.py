@@ -25,49 +25,52 @@ class Pairs:
 
     def __init__(self, reference: Array | Callable[[Block], Array], stack: Frames, options: dict[str, Any]) -> None:
         self._reference, self._ndim = reference, len(stack.source.shape) - 1
-        self._look = None if callable(reference) else _look_at(reference, stack, options, xp=stack.xp)
+        self._looks = not callable(reference) and options["check_finite"] and not _weighted(options)
+        remote = self._looks and is_traced_or_remote(reference) and not is_traced(reference)
+        self._look = _Look(reference, stack, xp=stack.xp) if remote else None
         self._first: tuple[_Sides, Options] | None = None
 
     def of(self, block: Block, options: dict[str, Any]) -> tuple[_Sides, Options]:
         """Return both, with the options for this block."""
-        seen = self._look(block) if self._look else None
-        mean = seen.means[1] if seen else None
-        if seen and mean is not None and self._first:
+        seen = self._seen(block)
+        if self._first and seen and seen.means[1] is not None:
             (reference, moving), chosen = self._first
-            return (reference, moving.with_image(block.images, mean=mean, ends=seen.ends[1])), chosen
+            return (reference, moving.with_image(block.images, mean=seen.means[1], ends=seen.ends[1])), chosen
         image = self._reference
         if callable(image):
             # what others have in common has holes where none of them has a pixel
             image, options = image(block), {**options, "check_finite": True}
         xp = array_namespace(reference=image, moving=block.images, optional=arrays_in(options))
         sides, chosen, _ = checked(image, block.images, options, ndim=self._ndim, seen=seen, xp=xp)
-        if mean is not None:
+        if self._looks and all(side.valid is None and side.mean is not None for side in sides):
             self._first = sides, chosen
         return sides, chosen
 
+    def _seen(self, block: Block) -> Seen | None:
+        """Return what is known of a block; on the host of those alone that are like the one that was checked."""
+        if self._look or not self._first or not isinstance(block.images, np.ndarray):
+            return self._look(block) if self._look else None
+        reference = self._first[0][0]
+        if block.images.dtype != reference.image.dtype:
+            return None
+        with np.errstate(all="ignore"):
+            mean = image_means(block.images, self._ndim, xp=np)
+        finite = all(map(math.isfinite, mean.tolist()))
+        return Seen(True, (reference.mean, mean)) if finite else Seen(finite=False)
 
-def _look_at(
-    reference: Array, stack: Frames, options: dict[str, Any], *, xp: Namespace
-) -> Callable[[Block], Seen | None] | None:
-    """Return what tells what is known of blocks; None where it is not worth it, or nobody can know.
 
-    With masks all go to the general estimator. Where it tells means, images are of one dtype, which they keep.
-    """
+def _weighted(options: dict[str, Any]) -> bool:
+    """Tell whether there are masks or maps of errors: with these all frames go to the general estimator."""
     masks = [options[f"{side}_valid"] for side in ("reference", "moving")]
-    maps = [err for side in ("reference", "moving") if getattr(err := options[f"{side}_err"], "ndim", 0)]
-    if maps or any(mask is not None for mask in masks) or not options["check_finite"]:
-        return None
-    if isinstance(reference, np.ndarray):
-        suits = reference.dtype in (np.float32, np.float64) and reference.ndim == len(stack.source.shape) - 1
-        return _LookOnHost(reference) if suits else None
-    return None if not is_traced_or_remote(reference) or is_traced(reference) else _Look(reference, stack, xp=xp)
+    maps = [getattr(options[f"{side}_err"], "ndim", 0) for side in ("reference", "moving")]
+    return any(mask is not None for mask in masks) or any(maps)
 
 
 class _Look:
     """What is known of the pixels of the reference and of each block, from one look at an accelerator.
 
     Frames that are not on the accelerator yet are looked at on their way. None says "not known": each registration
-    looks for itself.
+    looks for itself. Where it tells means, images are of one dtype, which they keep.
     """
 
     def __init__(self, reference: Array, stack: Frames, *, xp: Namespace) -> None:
@@ -103,25 +106,6 @@ class _Look:
         first = [None if x is None else x[0, ...] for x in of_one]
         rows = [None if x is None else self._stack.rows(x, block.start, block.stop) for x in of_all]
         return Seen(True, (first[0], rows[0]), (first[1], rows[1]))
-
-
-class _LookOnHost:
-    """The same of images on the host: of the reference once, of each block as it is read."""
-
-    def __init__(self, reference: np.ndarray) -> None:
-        self._ndim = reference.ndim
-        self._mean = self._mean_of(reference)
-
-    def __call__(self, block: Block) -> Seen | None:
-        if block.images.dtype != self._mean.dtype:
-            return None
-        mean = self._mean_of(block.images)
-        finite = math.isfinite(self._mean) and all(map(math.isfinite, mean.tolist()))
-        return Seen(True, (self._mean, mean)) if finite else Seen(finite=False)
-
-    def _mean_of(self, images: np.ndarray) -> np.ndarray:
-        with np.errstate(all="ignore"):
-            return image_means(images, self._ndim, xp=np)
 
 
 def _means_and_ends(images: Array, *, xp: Namespace) -> tuple[Array | None, Array | None]:

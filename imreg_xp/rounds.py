@@ -21,7 +21,7 @@ from .registration import register
 
 __all__ = ["jointly", "on_frame", "on_image", "on_mean"]
 
-_AT_ONCE = 256  # frames whose few numbers are worked on together
+_AT_ONCE = {1: 256, 2: 256, 3: 16}  # images by their axes, of some hundred numbers or, of three, thousands
 _ROUNDS = 3  # of registering on the mean
 _MOST_ROUNDS = 12  # of the joint estimate
 _SETTLED = 0.05  # of the error: a step of the joint estimate that is none
@@ -46,13 +46,13 @@ def on_image(
         found = measured(*sides, chosen, kept=kept, xp=stack.xp)
         return found if kept is not None else concluded(found, chosen, xp=stack.xp), chosen, part[0].size
 
-    parts = list(_concluded(stack.done(registered, read()), advance, xp=stack.xp))
+    parts = list(_concluded(stack.done(registered, read()), len(stack.source.shape) - 1, advance, xp=stack.xp))
     fields = zip(*parts, strict=True)
     return Registration(*(stack.xp.concat(list(x), axis=0) if len(x) > 1 else x[0] for x in fields))
 
 
 def _concluded(
-    found: Iterable[tuple[Found | Registration, Options, int]], advance: _Advance, *, xp: Namespace
+    found: Iterable[tuple[Found | Registration, Options, int]], ndim: int, advance: _Advance, *, xp: Namespace
 ) -> Iterator[Registration]:
     """Conclude what was measured of blocks of frames, their first so many each, of many frames at once."""
     waiting: list[tuple[Found, int]] = []
@@ -65,7 +65,7 @@ def _concluded(
         else:
             waiting.append((part, size))
             count += size
-        if waiting and (done or count >= _AT_ONCE):
+        if waiting and (done or count >= _AT_ONCE[ndim]):
             yield concluded(joined(waiting, xp=xp), options, xp=xp)
             waiting, count = [], 0
         if done:

@@ -98,8 +98,9 @@ def register_stack(
     TypeError
         As in `register`; `frames` cannot be read like an array.
     ValueError
-        As in `register`; `frames` has no leading axis or is empty; `chunk` is less than 1 or `window` less than 2; an
-        unknown policy; an option of the reference with a policy that has none.
+        As in `register`; `frames` has no leading axis or is empty; `reference` has other than its image axes; `chunk`
+        is less than 1 or `window` less than 2; an unknown policy; an option of the reference with a policy that has
+        none.
 
     Notes
     -----
@@ -133,6 +134,10 @@ def register_stack(
         return _lazily(reference, frames, options, chunk)
     if not isinstance(reference, str):
         stack = open_frames(frames, chunk, like=reference)
+        ndim = len(stack.source.shape) - 1
+        if reference.ndim != ndim:
+            msg = f"`reference` must be one image, with {ndim} axes, got shape {tuple(reference.shape)}"
+            raise ValueError(msg)
         with _bar(stack.count, progress) as bar:
             return on_image(reference, stack, options, bar.update)
     stack = open_frames(frames, chunk)

@@ -10,7 +10,7 @@ import pytest
 
 import imreg_xp._array as border
 from imreg_xp._engine.peaks import argmax, lags
-from imreg_xp._engine.subpixel import _continued, highest, nearby, polished, refined
+from imreg_xp._engine.subpixel import _NEARBY, _ORDERS, _continued, highest, nearby, polished, refined
 from imreg_xp.fft_tools._dft import lag_basis, taylor_basis
 
 SHAPES = [(31,), (40,), (21, 24), (24, 33), (30, 16), (9, 12, 10)]
@@ -90,11 +90,11 @@ def test_no_point_nearby_is_higher(rng, shape, way):
 
 @pytest.mark.parametrize(("reach", "most"), [(0.5, 2e-12), (0.75, 1e-9), (1.0, 2e-7)])
 def test_few_coefficients_tell_the_next_ones(reach, most):
-    """Waves of up to half a cycle per pixel, from their first 14 Taylor coefficients; alone these are off by 1e-4."""
+    """Waves of up to half a cycle per pixel, from their first Taylor coefficients; alone these are off by 1e-4."""
     nu, x = np.linspace(-0.5, 0.5, 101)[:, None], np.linspace(-reach, reach, 41)
-    j = np.arange(14)
+    j = np.arange(_NEARBY)
     first = (2j * np.pi * nu) ** j / [math.factorial(k) for k in j]
-    found = first @ _continued(14, 18) @ x ** np.arange(18)[:, None]
+    found = first @ _continued(_NEARBY, _ORDERS) @ x ** np.arange(_ORDERS)[:, None]
     assert np.max(abs(found - np.exp(2j * np.pi * nu * x))) < most
 
 
@@ -112,3 +112,14 @@ def test_columns_at_whole_pixels_are_those_of_any_place(backend, rng, shape, dty
         assert a.dtype == dtype
         a, b = backend.to_numpy(a), backend.to_numpy(b)
         np.testing.assert_allclose(a, b, atol=5e-5 if dtype == xp.complex64 else 1e-12)
+
+
+@pytest.mark.parametrize("way", ["map", "map and modes", "modes"])
+@pytest.mark.parametrize("shape", [(40,), (24, 17), (9, 12, 10)], ids=str)
+def test_the_last_bits_do_not_depend_on_other_items(rng, shape, way):
+    maps = np.concatenate([bumps(rng, shape) for _ in range(10)])
+    _, whole = found_by(maps, shape, way)
+    for some in (slice(0, 1), slice(3, 10)):
+        _, part = found_by(maps[some], shape, way)
+        for a, b in zip(part, whole, strict=True):
+            np.testing.assert_array_equal(a, b[some])

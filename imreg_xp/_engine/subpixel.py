@@ -7,7 +7,8 @@ The trigonometric interpolant of a map of real samples is, next to a whole pixel
 with the columns A of each axis a piece of a table that depends on its length alone: one product of real matrices gives
 the whole neighbourhood. The terms die out as :math:`(\pi x)^j / j!`, and A is the product of a table with fewer columns
 and a small one. The Taylor polynomial of the modes at the point found needs few terms, that at p fourteen: what the
-next ones hold is, to rounding, in these. With noise the maximum may be more than a pixel from p.
+next ones hold is, to rounding, in these. With noise the maximum may be more than a pixel from p: waves near the highest
+frequency are then known to 1e-5 (at 1.25 pixels).
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def nearby(spectrum: Array, lag: Array, shape: Sequence[int], unit: Array | None
     """Return what the modes of maps in single precision, which `unit` (batch,) is to divide, say next to a pixel."""
     acc = complex_dtype(lag.dtype, xp=xp)
     columns = lag_basis(shape, lag, _NEARBY, dtype=spectrum.dtype, xp=xp)
-    return Nearby(xp.real(contract(spectrum, columns, dtype=acc, xp=xp)), lag, unit)
+    return Nearby(xp.real(contract(spectrum, columns, dtype=acc, first=True, xp=xp)), lag, unit)
 
 
 def highest(found: Nearby | Peak, *, xp: Namespace) -> Peak:
@@ -199,8 +200,8 @@ def _by_table(values: Array, make: _Maker, args: tuple[int, ...], dtype: Any, *,
     values = xp.astype(values, dtype, copy=False)
     made = table(make, *args, dtype=values.dtype, like=values, xp=xp)
     if isinstance(values, np.ndarray):
-        # the last bits of a product depend on how large it is: not on how many items there are
-        return np.matmul(values, made)
+        # the last bits of a product depend on how large it is: each item has its own
+        return np.matmul(values[:, None, :], made)[:, 0, :] if values.ndim == 2 else np.matmul(values, made)
     flat = xp.matmul(xp.reshape(values, (-1, values.shape[-1])), made)
     return xp.reshape(flat, (*values.shape[:-1], flat.shape[1]))
 

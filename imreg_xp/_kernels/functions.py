@@ -112,9 +112,13 @@ def _summed(x: Any, *, xp: Namespace) -> Any:
     if isinstance(first, np.ndarray) and first.dtype == second.dtype == acc and first.shape == second.shape:
         batch = first.shape[0]
         return np.matmul(first.reshape(batch, 1, -1), second.reshape(batch, -1, 1))[:, 0, 0]
-    if isinstance(first, np.ndarray) and first.shape == second.shape and first.flags.c_contiguous:
-        # a product that short takes less than its call
-        lay = (first.shape[0], -1, math.gcd(math.prod(first.shape[1:]), _ROW))
-        first, second = first.reshape(lay), second.reshape(lay)
+    row = math.gcd(math.prod(first.shape[1:]), _ROW)
+    if row > first.shape[-1] and _in_a_row(first) and _in_a_row(second) and first.shape == second.shape:
+        # a product of a short row takes less than its call
+        first, second = (a.reshape(a.shape[0], -1, row) for a in (first, second))
     rows = xp.matmul(first[..., None, :], second[..., :, None])[..., 0, 0]
     return xp.sum(rows, axis=tuple(range(1, rows.ndim)), dtype=acc) if rows.ndim > 1 else xp.astype(rows, acc)
+
+
+def _in_a_row(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.flags.c_contiguous and x.size > 0

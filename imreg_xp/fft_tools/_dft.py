@@ -51,6 +51,9 @@ __all__ = [
 ]
 
 
+_LONG = 2**16  # pixels: a quarter of the square of fewer is a number of 32 bits
+
+
 def axes_of(ndim: int) -> tuple[int, ...]:
     """Return the trailing image axes."""
     return tuple(range(-ndim, 0))
@@ -135,7 +138,8 @@ def lag_basis(shape: Sequence[int], lag: Array, orders: int, *, dtype: Any, xp: 
     columns = []
     for axis, column in enumerate(taylor_columns(shape, orders, lag, dtype=dtype, xp=xp)):
         n, half = shape[axis], axis == len(shape) - 1
-        mode = table(mode_numbers, n, half, dtype=xp.int64, like=lag, xp=xp)[None, :]
+        whole = xp.int32 if n < _LONG else xp.int64
+        mode = table(mode_numbers, n, half, dtype=whole, like=lag, xp=xp)[None, :]
         roots = Lookup(table(roots_of_unity, n, dtype=dtype, like=lag, xp=xp))
         columns.append(_looked_up(column, mode, roots, lag[:, axis, None], n=n, xp=xp))
     return columns

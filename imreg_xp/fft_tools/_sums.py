@@ -16,7 +16,9 @@ from ._modes import entries, falling
 __all__ = ["contract", "contract_each", "derivative", "slopes_and_bends", "taylor_sums"]
 
 
-def contract(spectrum: Array, columns: Sequence[Array], *, dtype: object = None, xp: Namespace) -> Array:
+def contract(
+    spectrum: Array, columns: Sequence[Array], *, dtype: object = None, first: bool = False, xp: Namespace
+) -> Array:
     r"""Apply one column matrix per image axis.
 
     .. math:: T_{a_1\dots a_k} = \sum_{\nu_1\dots\nu_k} S_{\nu_1\dots\nu_k} \prod_i E^{(i)}_{\nu_i a_i}
@@ -26,19 +28,19 @@ def contract(spectrum: Array, columns: Sequence[Array], *, dtype: object = None,
     spectrum
         (batch, modes_1, ..., modes_k)
     columns
-        k arrays (batch or 1, modes_i, K_i); the last is cast to the dtype of `spectrum` for the long sums. Of two axes
-        the first has these, if there are more modes along it and its columns are of that dtype and batch.
+        k arrays (batch or 1, modes_i, K_i); the last is cast to the dtype of `spectrum` for the long sums.
     dtype
         That of the sums over the remaining axes and of the result; the dtype of the last columns unless given.
+    first
+        Of two axes sum over the first first, with columns in the dtype of `spectrum`: less is left if it is the longer.
 
     Returns
     -------
     (batch, K_1, ..., K_k).
     """
-    dtype, first = columns[-1].dtype if dtype is None else dtype, columns[0]
-    own = spectrum.dtype == first.dtype and spectrum.shape[:2] == first.shape[:2]
-    if own and spectrum.ndim == 3 and spectrum.shape[1] > spectrum.shape[2]:
-        t = xp.astype(xp.matmul(xp.matrix_transpose(first), spectrum), dtype, copy=False)
+    dtype = columns[-1].dtype if dtype is None else dtype
+    if first and len(columns) == 2:
+        t = xp.astype(xp.matmul(xp.matrix_transpose(columns[0]), spectrum), dtype, copy=False)
         return xp.matmul(t, xp.astype(columns[1], dtype, copy=False))
     return _along_others(_along_last(spectrum, columns[-1], dtype, xp=xp), columns[:-1], spectrum.shape[1:-1], xp=xp)
 
