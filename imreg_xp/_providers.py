@@ -29,7 +29,9 @@ __all__ = [
     "powers",
     "product",
     "product_of",
+    "real_product",
     "squares",
+    "suits_real_products",
     "transform_less_mean",
     "whole_powers",
     "with_items",
@@ -150,6 +152,16 @@ def product(a: Array, b: Array) -> Array:
     if isinstance(a, np.ndarray) and a.dtype == b.dtype and np.broadcast_shapes(a.shape, b.shape) == a.shape:
         return np.multiply(a, b, out=a)
     return a * b
+
+
+def suits_real_products(spectrum: Array) -> bool:
+    """Tell whether spectra (batch, modes...) gain by `real_product`: on the host, of two axes, in single precision."""
+    return isinstance(spectrum, np.ndarray) and spectrum.dtype == np.complex64 and spectrum.ndim == 3
+
+
+def real_product(a: np.ndarray, b: np.ndarray, *, xp: Namespace) -> np.ndarray:
+    """Return a real matrix (k, n) times complex ones (batch, n, m) of its precision, in half the time."""
+    return np.matmul(a, as_reals(b, xp=xp)).view(b.dtype)
 
 
 def as_reals(x: Array, *, xp: Namespace) -> Array:

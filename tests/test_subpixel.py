@@ -12,6 +12,7 @@ import imreg_xp._array as border
 from imreg_xp._engine.peaks import argmax, lags
 from imreg_xp._engine.subpixel import _NEARBY, _ORDERS, _continued, highest, nearby, polished, refined
 from imreg_xp.fft_tools._dft import lag_basis, taylor_basis
+from imreg_xp.fft_tools._sums import contract, contract_at_pixels
 
 SHAPES = [(31,), (40,), (21, 24), (24, 33), (30, 16), (9, 12, 10)]
 
@@ -123,3 +124,27 @@ def test_the_last_bits_do_not_depend_on_other_items(rng, shape, way):
         _, part = found_by(maps[some], shape, way)
         for a, b in zip(part, whole, strict=True):
             np.testing.assert_array_equal(a, b[some])
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("shape", [(40,), (24, 17), (17, 24), (12, 12), (9, 12, 10)], ids=str)
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_sums_at_whole_pixels(backend, rng, shape, keep, dtype):
+    """Turned first or not: the sums over the modes with the columns of any place; and what is to be kept stays."""
+    if dtype == "complex128" and not backend.has_float64:
+        pytest.skip("no double precision")
+    spectrum = np.fft.rfftn(bumps(rng, shape), axes=range(1, len(shape) + 1))
+    given = backend.asarray(spectrum)
+    xp = border.array_namespace(x=given)
+    own = getattr(xp, dtype)
+    given = xp.astype(given, own)
+    acc = xp.complex128 if backend.has_float64 else xp.complex64
+    lag = backend.asarray(rng.integers(-9, 9, (2, len(shape))).astype(float))
+    columns = taylor_basis(shape, lag, lag, 6, dtype=own, xp=xp)
+    expected = backend.to_numpy(contract(given, columns, dtype=acc, xp=xp))
+    found = contract_at_pixels(given, lag, shape, 6, keep=keep, dtype=acc, xp=xp)
+    assert found.dtype == acc
+    tolerance = (2e-6 if dtype == "complex64" else 1e-13) * np.max(abs(expected))
+    np.testing.assert_allclose(backend.to_numpy(found), expected, atol=tolerance)
+    if keep:
+        np.testing.assert_array_equal(backend.to_numpy(given), spectrum.astype(dtype))

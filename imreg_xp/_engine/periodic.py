@@ -66,7 +66,8 @@ def measured(
     del moving, r, m
     weights, value, scatter = None, None, None
     if pair.reference.err is None:
-        peak, on_border = _peak(pair.cross, shape, options, unit, spare, xp=xp)
+        keep = options.errors and options.correlated
+        peak, on_border = _peak(pair.cross, shape, options, unit, spare, keep=keep, xp=xp)
     else:
         weights, peak, on_border = _weighted_search(pair, options, xp=xp)
     if weights is not None or (options.errors and options.correlated):
@@ -155,11 +156,13 @@ def _peak(
     unit: Array | None = None,
     spare: Array | None = None,
     *,
+    keep: bool = True,
     xp: Namespace,
 ) -> tuple[Peak | Nearby, Array | None]:
     """Return the maximum of C within the limits, and whether it is there at their border.
 
-    The cross-power is still to be divided by its `unit`; a `spare` copy of it may be written over. A map in single
+    The cross-power is still to be divided by its `unit`; a `spare` copy of it may be written over, and itself when that
+    need not be kept. A map in single
     precision tells the pixel, and of one in double precision roughly where next to it; where exactly is told by the
     modes.
     """
@@ -170,7 +173,7 @@ def _peak(
             _, peak, on_border = _on_map(values, options, unit, xp=xp)
             return peak, on_border
         _, lag, on_border = peak_within(values, options.limits, xp=xp)
-        return nearby(cross, lag, shape, unit, xp=xp), on_border
+        return nearby(cross, lag, shape, unit, keep=keep, xp=xp), on_border
     values, unsure = told
     lag, peak, on_border = _on_map(values, options, None, xp=xp)
     offset = peak.offset

@@ -25,9 +25,9 @@ from .._bounds import bounded
 from .._kernels import Lookup, per_item
 from .._static import table
 from .._sums import largest
-from ..fft_tools._dft import lag_basis, taylor_basis
+from ..fft_tools._dft import taylor_basis
 from ..fft_tools._modes import interpolation_table, series_factor
-from ..fft_tools._sums import contract, derivative, slopes_and_bends, taylor_sums
+from ..fft_tools._sums import contract, contract_at_pixels, derivative, slopes_and_bends, taylor_sums
 from ._linalg import ascent
 from .problem import column
 
@@ -77,11 +77,16 @@ def refined(values: Array, index: Array, lag: Array, unit: Array | None, *, xp: 
     return _best(_coefficients(values, index, orders, rank, xp=xp), lag, unit, steps=steps, xp=xp)
 
 
-def nearby(spectrum: Array, lag: Array, shape: Sequence[int], unit: Array | None, *, xp: Namespace) -> Nearby:
-    """Return what the modes of maps in single precision, which `unit` (batch,) is to divide, say next to a pixel."""
+def nearby(
+    spectrum: Array, lag: Array, shape: Sequence[int], unit: Array | None, *, keep: bool = True, xp: Namespace
+) -> Nearby:
+    """Return what the modes of maps in single precision, which `unit` (batch,) is to divide, say next to a pixel.
+
+    They may be written over if they need not be kept.
+    """
     acc = complex_dtype(lag.dtype, xp=xp)
-    columns = lag_basis(shape, lag, _NEARBY, dtype=spectrum.dtype, xp=xp)
-    return Nearby(xp.real(contract(spectrum, columns, dtype=acc, first=True, xp=xp)), lag, unit)
+    sums = contract_at_pixels(spectrum, lag, shape, _NEARBY, keep=keep, dtype=acc, xp=xp)
+    return Nearby(xp.real(sums), lag, unit)
 
 
 def highest(found: Nearby | Peak, *, xp: Namespace) -> Peak:

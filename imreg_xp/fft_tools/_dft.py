@@ -40,6 +40,7 @@ __all__ = [
     "fourier_translate",
     "irfft",
     "lag_basis",
+    "lag_waves",
     "part",
     "phasor",
     "rfft",
@@ -135,20 +136,26 @@ def taylor_basis(
 
 def lag_basis(shape: Sequence[int], lag: Array, orders: int, *, dtype: Any, xp: Namespace) -> list[Array]:
     """Return the columns of `taylor_basis` for whole pixels (batch, ndim), all in one complex dtype."""
-    columns = []
-    for axis, column in enumerate(taylor_columns(shape, orders, lag, dtype=dtype, xp=xp)):
-        n, half = shape[axis], axis == len(shape) - 1
-        whole = xp.int32 if n < _LONG else xp.int64
-        mode = table(mode_numbers, n, half, dtype=whole, like=lag, xp=xp)[None, :]
-        roots = Lookup(table(roots_of_unity, n, dtype=dtype, like=lag, xp=xp))
-        columns.append(_looked_up(column, mode, roots, lag[:, axis, None], n=n, xp=xp))
-    return columns
+    made = taylor_columns(shape, orders, lag, dtype=dtype, xp=xp)
+    return [lag_waves(shape, axis, lag, column, dtype=dtype, xp=xp) for axis, column in enumerate(made)]
+
+
+def lag_waves(
+    shape: Sequence[int], axis: int, lag: Array, column: Array | None = None, *, dtype: Any, xp: Namespace
+) -> Array:
+    """Return exp(2 pi i nu lag) of an axis for whole pixels (batch, ndim), (batch, modes); or that times columns."""
+    n = shape[axis]
+    whole = xp.int32 if n < _LONG else xp.int64
+    mode = table(mode_numbers, n, axis == len(shape) - 1, dtype=whole, like=lag, xp=xp)[None, :]
+    roots = Lookup(table(roots_of_unity, n, dtype=dtype, like=lag, xp=xp))
+    return _looked_up(column, mode, roots, lag[:, axis, None], n=n, xp=xp)
 
 
 @per_item(lead=2)
-def _looked_up(column: Array, mode: Array, roots: Lookup, lag: Array, *, n: int, xp: Namespace) -> Array:
-    """Return what belongs to modes (1, modes, orders), those of such numbers (1, modes), at a pixel (batch, 1)."""
-    return roots.at((mode * xp.astype(lag, mode.dtype)) % n, xp=xp)[..., None] * column
+def _looked_up(column: Array | None, mode: Array, roots: Lookup, lag: Array, *, n: int, xp: Namespace) -> Array:
+    """Return what belongs to modes of such numbers (1, modes) at a pixel (batch, 1), times (1, modes, orders)."""
+    waves = roots.at((mode * xp.astype(lag, mode.dtype)) % n, xp=xp)
+    return waves if column is None else waves[..., None] * column
 
 
 @per_item(lead=2)

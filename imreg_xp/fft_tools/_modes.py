@@ -32,9 +32,11 @@ __all__ = [
     "moving_modes",
     "nyquist",
     "order_columns",
+    "real_powers",
     "roots_of_unity",
     "series_factor",
     "taylor_columns",
+    "units_of",
 ]
 
 _REACH = 0.75  # pixels: how far from a sample an interpolant is looked at, as a rule
@@ -43,6 +45,17 @@ _REACH = 0.75  # pixels: how far from a sample an interpolant is looked at, as a
 def frequency(n: int, half: bool) -> np.ndarray:
     """Return the frequencies of one axis, on the host."""
     return np.fft.rfftfreq(n) if half else np.fft.fftfreq(n)
+
+
+def real_powers(n: int, orders: int) -> np.ndarray:
+    """(orders, modes): (2 pi nu)^order / order! of a whole axis, on the host."""
+    return np.real(np.transpose(_powers(n, False, orders)) / units_of(orders))
+
+
+def units_of(orders: int) -> np.ndarray:
+    """(orders, 1): i^order, on the host."""
+    order = np.arange(orders)[:, None]
+    return np.where(order % 2 == 0, 1, 1j) * np.where(order % 4 < 2, 1, -1)
 
 
 def mode_numbers(n: int, half: bool) -> np.ndarray:

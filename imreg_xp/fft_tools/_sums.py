@@ -8,12 +8,13 @@ from typing import Any
 
 from .._array import Array, Namespace, is_kind
 from .._kernels import Columns, RowSums, elementwise
-from .._providers import whole_powers
+from .._providers import product, real_product, suits_real_products, whole_powers
 from .._static import table
 from .._sums import matmul
-from ._modes import entries, falling
+from ._dft import lag_basis, lag_waves
+from ._modes import entries, falling, real_powers, taylor_columns, units_of
 
-__all__ = ["contract", "contract_each", "derivative", "slopes_and_bends", "taylor_sums"]
+__all__ = ["contract", "contract_at_pixels", "contract_each", "derivative", "slopes_and_bends", "taylor_sums"]
 
 
 def contract(
@@ -43,6 +44,24 @@ def contract(
         t = xp.astype(xp.matmul(xp.matrix_transpose(columns[0]), spectrum), dtype, copy=False)
         return xp.matmul(t, xp.astype(columns[1], dtype, copy=False))
     return _along_others(_along_last(spectrum, columns[-1], dtype, xp=xp), columns[:-1], spectrum.shape[1:-1], xp=xp)
+
+
+def contract_at_pixels(
+    spectrum: Array, lag: Array, shape: Sequence[int], orders: int, *, keep: bool, dtype: object, xp: Namespace
+) -> Array:
+    """Return `contract` with the `lag_basis` of whole pixels (batch, ndim) in a complex dtype, (batch, orders, ...).
+
+    The host turns spectra of two axes in single precision, if they need not be kept: what is left to sum is then a
+    product with a real matrix.
+    """
+    if keep or not suits_real_products(spectrum):
+        columns = lag_basis(shape, lag, orders, dtype=spectrum.dtype, xp=xp)
+        return contract(spectrum, columns, dtype=dtype, first=True, xp=xp)
+    turned = product(spectrum, lag_waves(shape, 0, lag, dtype=spectrum.dtype, xp=xp)[:, :, None])
+    sums = real_product(table(real_powers, shape[0], orders, dtype=xp.float32, like=lag, xp=xp), turned, xp=xp)
+    column = taylor_columns(shape, orders, lag, dtype=dtype, xp=xp)[1]
+    last = lag_waves(shape, 1, lag, column, dtype=dtype, xp=xp)
+    return xp.matmul(table(units_of, orders, dtype=dtype, like=lag, xp=xp) * sums, last)
 
 
 def contract_each(
