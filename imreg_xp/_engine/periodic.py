@@ -65,12 +65,13 @@ def measured(
         spare, pair = None, Pair(r, m, m.spectrum * r.spectrum, unit, shape)
     del moving, r, m
     weights, value, scatter = None, None, None
+    # the modes tell of the noise too
+    keep = options.errors and options.correlated
     if pair.reference.err is None:
-        keep = options.errors and options.correlated
         peak, on_border = _peak(pair.cross, shape, options, unit, spare, keep=keep, xp=xp)
     else:
         weights, peak, on_border = _weighted_search(pair, options, xp=xp)
-    if weights is not None or (options.errors and options.correlated):
+    if weights is not None or keep:
         peak = highest(peak, xp=xp)
         value, scatter = evidence(pair, peak, weights, options, xp=xp)
     r, m = (side._replace(spectrum=None) for side in (pair.reference, pair.moving))
