@@ -162,10 +162,9 @@ def _peak(
 ) -> tuple[Peak | Nearby, Array | None]:
     """Return the maximum of C within the limits, and whether it is there at their border.
 
-    The cross-power is still to be divided by its `unit`; a `spare` copy of it may be written over, and itself when that
-    need not be kept. A map in single
-    precision tells the pixel, and of one in double precision roughly where next to it; where exactly is told by the
-    modes.
+    The cross-power is still to be divided by its `unit`; a `spare` copy of it may be written over, and it itself if it
+    need not be kept. A map in single precision tells the pixel, and of spectra in double precision roughly where next
+    to it; where exactly is told by the modes.
     """
     told = maps_in_single(cross, unit, shape, xp=xp) if covered(shape, options.limits) else None
     if told is None:

@@ -17,9 +17,7 @@ from ._modes import entries, falling, real_powers, taylor_columns, units_of
 __all__ = ["contract", "contract_at_pixels", "contract_each", "derivative", "slopes_and_bends", "taylor_sums"]
 
 
-def contract(
-    spectrum: Array, columns: Sequence[Array], *, dtype: object = None, first: bool = False, xp: Namespace
-) -> Array:
+def contract(spectrum: Array, columns: Sequence[Array], *, dtype: object = None, xp: Namespace) -> Array:
     r"""Apply one column matrix per image axis.
 
     .. math:: T_{a_1\dots a_k} = \sum_{\nu_1\dots\nu_k} S_{\nu_1\dots\nu_k} \prod_i E^{(i)}_{\nu_i a_i}
@@ -32,17 +30,12 @@ def contract(
         k arrays (batch or 1, modes_i, K_i); the last is cast to the dtype of `spectrum` for the long sums.
     dtype
         That of the sums over the remaining axes and of the result; the dtype of the last columns unless given.
-    first
-        Of two axes sum over the first first, with columns in the dtype of `spectrum`: less is left if it is the longer.
 
     Returns
     -------
     (batch, K_1, ..., K_k).
     """
     dtype = columns[-1].dtype if dtype is None else dtype
-    if first and len(columns) == 2:
-        t = xp.astype(xp.matmul(xp.matrix_transpose(columns[0]), spectrum), dtype, copy=False)
-        return xp.matmul(t, xp.astype(columns[1], dtype, copy=False))
     return _along_others(_along_last(spectrum, columns[-1], dtype, xp=xp), columns[:-1], spectrum.shape[1:-1], xp=xp)
 
 
@@ -51,12 +44,15 @@ def contract_at_pixels(
 ) -> Array:
     """Return `contract` with the `lag_basis` of whole pixels (batch, ndim) in a complex dtype, (batch, orders, ...).
 
-    The host turns spectra of two axes in single precision, if they need not be kept: what is left to sum is then a
-    product with a real matrix.
+    Of two axes the first goes first: it has more modes. The host turns spectra in single precision, if they need not be
+    kept: what is left to sum is then a product with a real matrix.
     """
     if keep or not suits_real_products(spectrum):
         columns = lag_basis(shape, lag, orders, dtype=spectrum.dtype, xp=xp)
-        return contract(spectrum, columns, dtype=dtype, first=True, xp=xp)
+        if len(shape) != 2:
+            return contract(spectrum, columns, dtype=dtype, xp=xp)
+        sums = xp.matmul(xp.matrix_transpose(columns[0]), spectrum)
+        return xp.matmul(*(xp.astype(a, dtype, copy=False) for a in (sums, columns[1])))
     turned = product(spectrum, lag_waves(shape, 0, lag, dtype=spectrum.dtype, xp=xp)[:, :, None])
     sums = real_product(table(real_powers, shape[0], orders, dtype=xp.float32, like=lag, xp=xp), turned, xp=xp)
     column = taylor_columns(shape, orders, lag, dtype=dtype, xp=xp)[1]
